@@ -1,0 +1,61 @@
+#pragma once
+/*
+ * model: a classifier read from ONNX, with its labels and pre-processing, simplified once and ready to be
+ * planned.
+ *
+ * Immutable after model_open(), so threads may share it; packed weights that plans add are guarded inside.
+ * Strings returned live as long as the model. Input tensors are [N, C, H, W] as the file declares them.
+ */
+#include <stddef.h>
+
+#include "base/blob.h"
+#include "base/error.h"
+#include "base/macros.h"
+#include "engine/image/preprocess.h"
+
+struct model;
+
+/* The three files of a Hugging Face model directory; the two JSON blobs may be BLOB_NONE. */
+struct model_source {
+        const char *name; /* what to call it when the caller gives no other name */
+        struct blob onnx, config, preprocessor;
+};
+
+#define MODEL_MAX_FILE_BYTES ((size_t)2 << 30) /* protobuf's own limit for one message */
+
+/*
+ * path: model.onnx, or a directory that has it beside config.json and preprocessor_config.json.
+ * name: NULL for the directory's name, or the file's without ".onnx".
+ * Fails with ERROR_NOT_FOUND, ERROR_IO, ERROR_INVALID, ERROR_LIMIT, or ERROR_UNSUPPORTED (operator, node and
+ * opset named).
+ */
+int model_open(struct model **ret_model, const char *path, const char *name, struct error *error);
+int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
+                      struct error *error);
+void model_free(struct model *model);
+DEFINE_CLEANUP(model)
+
+const char *model_name(const struct model *model);
+const char *model_version(const struct model *model);       /* 12 hex digits of the SHA-256 of model.onnx */
+const char *model_precision(const struct model *model);     /* "f32" */
+const char *model_precision_why(const struct model *model); /* one sentence */
+const struct preprocess *model_preprocess(const struct model *model);
+
+/* The label of a class, or NULL where the model has none. */
+const char *model_label(const struct model *model, size_t class_id);
+size_t model_n_classes(const struct model *model);
+
+struct model_input {
+        const char *name;
+        size_t channels, height,
+                width; /* the spatial size is the crop of the pre-processing where the file leaves it open */
+};
+struct model_input model_input(const struct model *model);
+
+/* What the ONNX file holds. */
+size_t model_n_parameters(const struct model *model);
+size_t model_n_nodes(const struct model *model); /* as read, before any simplification */
+int model_opset(const struct model *model);
+
+/* Bytes of packed weights that all plans of this model share. */
+size_t model_weight_bytes(const struct model *model);

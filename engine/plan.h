@@ -1,0 +1,74 @@
+#pragma once
+/*
+ * plan: a model made ready for one batch size and thread count; run: what changes while it executes.
+ *
+ * A plan is immutable after plan_new() and may be shared by threads. A run belongs to one thread at a time;
+ * it owns the activation arena and the scratchpad, so that run_execute() allocates nothing and takes no
+ * lock. A plan for more than one thread forms an OpenMP team of the calling thread; the process should wait
+ * passively, see engine/cpu.h.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/macros.h"
+
+struct model;
+struct plan;
+struct run;
+
+struct plan_options {
+        size_t batch;     /* images, at least 1 */
+        unsigned threads; /* at least 1 */
+};
+
+#define PLAN_MAX_BATCH 1024u
+
+/* The model must outlive the plan. Fails with ERROR_UNSUPPORTED, ERROR_INVALID (both name the node),
+ * ERROR_NO_MEMORY. */
+int plan_new(struct plan **ret_plan, struct model *model, const struct plan_options *options,
+             struct error *error);
+void plan_free(struct plan *plan);
+DEFINE_CLEANUP(plan)
+
+size_t plan_batch(const struct plan *plan);
+unsigned plan_threads(const struct plan *plan);
+size_t plan_output_elements(const struct plan *plan); /* of the whole batch; classes = that / batch */
+size_t plan_arena_bytes(const struct plan *plan);
+size_t plan_arena_bound_bytes(const struct plan *plan); /* largest sum of live tensors at any step */
+size_t plan_scratchpad_bytes(const struct plan *plan);
+
+/* One step, for tables. Strings live as long as the plan. */
+struct plan_step {
+        const char *node;   /* the ONNX node it came from, the last one of those fused */
+        const char *op;     /* "Conv+Clip", "Reorder", ... */
+        const char *kernel; /* the implementation: "jit:avx2", "jit_dw:avx2", "native", ... */
+        const char *shape;  /* output shape and layout: "1x64x112x112 aBcd8b" */
+        double flop;        /* multiplications and additions, for the batch */
+        size_t bytes;       /* read and written: activations and weights */
+};
+size_t plan_n_steps(const struct plan *plan);
+struct plan_step plan_step(const struct plan *plan, size_t index);
+
+/* The plan must outlive the run. */
+int run_new(struct run **ret_run, const struct plan *plan, struct error *error);
+void run_free(struct run *run);
+DEFINE_CLEANUP(run)
+
+/* pixels: uint8 [N, H, W, 3], normalised on the way in; output: float32 [N, classes], as the network gives
+ * it. */
+int run_execute(struct run *run, const unsigned char *pixels, float *output, struct error *error);
+
+/* input: float32 in the file's own layout [N, C, H, W], taken as it is. */
+int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error);
+
+/* As run_execute(), and the time of each step; step_ns has plan_n_steps() elements. */
+int run_profile(struct run *run, const unsigned char *pixels, float *output, uint64_t *step_ns,
+                struct error *error);
+
+/* output [classes] of one image -> probabilities [classes]: softmax, unless the network ends in one. */
+void plan_probabilities(const struct plan *plan, const float *output, float *probabilities);
+
+/* Shape of the output for batch images, for writing it down: up to 8 dimensions. */
+size_t plan_output_shape(const struct plan *plan, size_t ret_dims[8]);

@@ -1,0 +1,25 @@
+#pragma once
+/*
+ * query: the query string of a URL, application/x-www-form-urlencoded as the URL standard parses it.
+ *
+ * Input is hostile: the number of pairs is bounded, a bad escape or a NUL byte is an error.
+ */
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/macros.h"
+
+#define QUERY_MAX_PAIRS 32u
+#define QUERY_MAX_BYTES 4096u
+
+struct query;
+
+/* text: what follows '?', or NULL or "" for none; need not end in zero. Fails with ERROR_INVALID,
+ * ERROR_LIMIT, ERROR_NO_MEMORY. */
+int query_parse(struct query **ret_query, const char *text, size_t size, struct error *error);
+void query_free(struct query *query);
+DEFINE_CLEANUP(query)
+
+size_t query_n_pairs(const struct query *query);
+const char *query_key(const struct query *query, size_t index);
+const char *query_value(const struct query *query, size_t index);
