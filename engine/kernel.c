@@ -1,0 +1,686 @@
+#include "engine/kernel.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/pool.h"
+
+/* From libgomp, with which Debian's oneDNN is built; declared here because clang brings no omp.h without its own runtime. */
+void omp_set_num_threads(int n);
+
+#define KERNEL_MAX_ARGS (KERNEL_CONCAT_MAX + 1u)
+
+struct layout {
+        dnnl_memory_desc_t md;
+};
+
+struct kernel_arg {
+        int role; /* DNNL_ARG_..., 0 for native kernels */
+        const struct layout *layout;
+};
+
+struct kernel {
+        const struct kernels *kernels;
+        const char *name;
+        size_t n_args;
+        const struct kernel_arg *args;
+        size_t scratch_bytes;
+        const struct layout *scratch;
+
+        dnnl_primitive_t primitive; /* NULL: native */
+        kernel_native *native;
+        const void *params;
+
+        struct kernel *next; /* of its kernels, to be destroyed */
+};
+
+struct kernels {
+        dnnl_engine_t engine;
+        unsigned threads;
+        struct pool *pool;
+        struct kernel *all;
+};
+
+struct call {
+        const struct kernel *kernel;
+        dnnl_stream_t stream;
+        int n_args;
+        dnnl_exec_arg_t args[KERNEL_MAX_ARGS + 1]; /* and the scratchpad */
+        void *addresses[KERNEL_MAX_ARGS];
+};
+
+static int failed(dnnl_status_t status, const char *what, struct error *error) {
+        static const char *const texts[] = {
+                [dnnl_success] = "success",
+                [dnnl_out_of_memory] = "out of memory",
+                [dnnl_invalid_arguments] = "invalid arguments",
+                [dnnl_unimplemented] = "not implemented for these shapes on this CPU",
+        };
+        int code = status == dnnl_out_of_memory   ? ERROR_NO_MEMORY
+                   : status == dnnl_unimplemented ? ERROR_UNSUPPORTED
+                                                  : ERROR_INTERNAL;
+
+        return error_set(error, code, "oneDNN %s: %s", what,
+                         (size_t)status < ARRAY_SIZE(texts) && texts[status] ? texts[status] : "failed");
+}
+
+int kernels_new(struct kernels **ret_kernels, unsigned threads, struct error *error) {
+        _cleanup_(kernels_freep) struct kernels *kernels = calloc(1, sizeof(*kernels));
+        dnnl_status_t status;
+
+        if (!kernels)
+                return error_no_memory(error);
+        kernels->threads = threads;
+        kernels->pool = pool_new();
+        if (!kernels->pool)
+                return error_no_memory(error);
+        status = dnnl_engine_create(&kernels->engine, dnnl_cpu, 0);
+        if (status != dnnl_success)
+                return failed(status, "engine", error);
+        kernels_enter(kernels);
+        *ret_kernels = steal_ptr(&kernels);
+        return 0;
+}
+
+void kernels_free(struct kernels *kernels) {
+        for (struct kernel *kernel = kernels->all; kernel; kernel = kernel->next)
+                if (kernel->primitive)
+                        dnnl_primitive_destroy(kernel->primitive);
+        if (kernels->engine)
+                dnnl_engine_destroy(kernels->engine);
+        if (kernels->pool)
+                pool_free(kernels->pool);
+        free(kernels);
+}
+
+void kernels_enter(const struct kernels *kernels) {
+        omp_set_num_threads((int)kernels->threads);
+}
+
+/* ---- layouts ---- */
+
+static void dims_from_shape(dnnl_dims_t dims, const struct shape *shape) {
+        for (size_t i = 0; i < shape->rank; i++)
+                dims[i] = (dnnl_dim_t)shape->dims[i];
+}
+
+static const struct layout *layout_from_md(struct kernels *kernels, const dnnl_memory_desc_t *md) {
+        return pool_copy(kernels->pool, md, 1, sizeof(*md));
+}
+
+const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape, const size_t *strides) {
+        dnnl_memory_desc_t md;
+        dnnl_dims_t dims, dnnl_strides;
+
+        dims_from_shape(dims, shape);
+        for (size_t i = 0; i < shape->rank; i++)
+                dnnl_strides[i] = (dnnl_dim_t)strides[i];
+        if (dnnl_memory_desc_init_by_strides(&md, (int)shape->rank, dims, dnnl_f32, dnnl_strides) != dnnl_success)
+                return NULL;
+        return layout_from_md(kernels, &md);
+}
+
+const struct layout *layout_plain(struct kernels *kernels, const struct shape *shape) {
+        size_t strides[TENSOR_MAX_RANK], stride = 1;
+        struct shape vector = {.rank = 1, .dims = {1}};
+
+        /* oneDNN has no scalars: one element. */
+        if (shape->rank == 0)
+                shape = &vector;
+        for (size_t i = shape->rank; i-- > 0;) {
+                strides[i] = stride;
+                stride *= shape->dims[i];
+        }
+        return layout_strided(kernels, shape, strides);
+}
+
+const struct layout *layout_channels_last(struct kernels *kernels, const struct shape *shape) {
+        size_t c = shape->dims[1], h = shape->dims[2], w = shape->dims[3];
+
+        return layout_strided(kernels, shape, (size_t[]){c * h * w, 1, w * c, c});
+}
+
+bool layout_equal(const struct layout *a, const struct layout *b) {
+        return a == b || dnnl_memory_desc_equal(&a->md, &b->md);
+}
+
+/* Strides of dimensions of one element do not matter to where the elements lie. */
+bool layout_is_plain(const struct layout *layout) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        dnnl_dim_t stride = 1;
+
+        if (md->format_kind != dnnl_blocked || md->format_desc.blocking.inner_nblks != 0)
+                return false;
+        for (int i = md->ndims; i-- > 0;) {
+                if (md->dims[i] != 1 && md->format_desc.blocking.strides[i] != stride)
+                        return false;
+                stride *= md->dims[i];
+        }
+        return true;
+}
+
+size_t layout_bytes(const struct layout *layout) {
+        return dnnl_memory_desc_get_size(&layout->md);
+}
+
+struct shape layout_shape(const struct layout *layout) {
+        struct shape shape = {.rank = (size_t)layout->md.ndims};
+
+        for (size_t i = 0; i < shape.rank; i++)
+                shape.dims[i] = (size_t)layout->md.dims[i];
+        return shape;
+}
+
+/* oneDNN's own notation: letters by falling stride, capital where a block of it follows ("aBcd8b"). */
+const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        const dnnl_blocking_desc_t *blocking = &md->format_desc.blocking;
+        struct shape shape = layout_shape(layout);
+        char shape_buffer[SHAPE_TEXT_BYTES];
+        int order[DNNL_MAX_NDIMS];
+        size_t used;
+
+        used = (size_t)snprintf(buffer, LAYOUT_TEXT_BYTES, "%s ", shape_text(&shape, shape_buffer));
+        if (md->format_kind != dnnl_blocked) {
+                snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "packed");
+                return buffer;
+        }
+        for (int i = 0; i < md->ndims; i++) {
+                int k = i;
+
+                for (; k > 0 && blocking->strides[order[k - 1]] < blocking->strides[i]; k--)
+                        order[k] = order[k - 1];
+                order[k] = i;
+        }
+        for (int i = 0; i < md->ndims; i++) {
+                char letter = (char)('a' + order[i]);
+
+                for (int k = 0; k < blocking->inner_nblks; k++)
+                        if (blocking->inner_idxs[k] == order[i])
+                                letter = (char)('A' + order[i]);
+                used += (size_t)snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "%c", letter);
+        }
+        for (int k = 0; k < blocking->inner_nblks; k++)
+                used += (size_t)snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "%d%c",
+                                         (int)blocking->inner_blks[k], (char)('a' + blocking->inner_idxs[k]));
+        return buffer;
+}
+
+struct layout *layout_copy(const struct layout *layout) {
+        struct layout *copy = malloc(sizeof(*copy));
+
+        if (copy)
+                *copy = *layout;
+        return copy;
+}
+
+void layout_free(struct layout *layout) {
+        free(layout);
+}
+
+/* ---- making kernels ---- */
+
+static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_arg *args,
+                      size_t n_args, struct error *error) {
+        struct kernel *kernel = pool_allocate(kernels->pool, 1, sizeof(*kernel));
+        struct kernel_arg *copy = pool_copy(kernels->pool, args, n_args, sizeof(*args));
+
+        if (!kernel || !copy)
+                return error_no_memory(error);
+        *kernel = (struct kernel){.kernels = kernels, .n_args = n_args, .args = copy, .next = kernels->all};
+        kernels->all = kernel;
+        *ret_kernel = kernel;
+        return 0;
+}
+
+static void primitive_descp(dnnl_primitive_desc_t *pd) {
+        if (*pd)
+                dnnl_primitive_desc_destroy(*pd);
+}
+
+static void attrp(dnnl_primitive_attr_t *attr) {
+        if (*attr)
+                dnnl_primitive_attr_destroy(*attr);
+}
+
+static void post_opsp(dnnl_post_ops_t *post_ops) {
+        if (*post_ops)
+                dnnl_post_ops_destroy(*post_ops);
+}
+
+static dnnl_alg_kind_t eltwise_alg(enum eltwise_kind kind) {
+        static const dnnl_alg_kind_t algs[] = {
+                [ELTWISE_RELU] = dnnl_eltwise_relu,
+                [ELTWISE_CLIP] = dnnl_eltwise_clip,
+                [ELTWISE_SIGMOID] = dnnl_eltwise_logistic,
+                [ELTWISE_SWISH] = dnnl_eltwise_swish,
+                [ELTWISE_HARDSWISH] = dnnl_eltwise_hardswish,
+                [ELTWISE_LINEAR] = dnnl_eltwise_linear,
+                [ELTWISE_TANH] = dnnl_eltwise_tanh,
+                [ELTWISE_ELU] = dnnl_eltwise_elu,
+                [ELTWISE_EXP] = dnnl_eltwise_exp,
+                [ELTWISE_LOG] = dnnl_eltwise_log,
+                [ELTWISE_SQRT] = dnnl_eltwise_sqrt,
+                [ELTWISE_ABS] = dnnl_eltwise_abs,
+                [ELTWISE_GELU_ERF] = dnnl_eltwise_gelu_erf,
+        };
+
+        return algs[kind];
+}
+
+static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernel_post_ops *post_ops, struct error *error) {
+        _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
+        _cleanup_(post_opsp) dnnl_post_ops_t ops = NULL;
+        dnnl_status_t status;
+
+        status = dnnl_primitive_attr_create(&attr);
+        if (status == dnnl_success)
+                status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+        if (status == dnnl_success && post_ops && post_ops->n > 0) {
+                status = dnnl_post_ops_create(&ops);
+                for (size_t i = 0; i < post_ops->n && status == dnnl_success; i++) {
+                        const struct kernel_post_op *op = &post_ops->ops[i];
+
+                        status = op->sum ? dnnl_post_ops_append_sum(ops, 1)
+                                         : dnnl_post_ops_append_eltwise(ops, 1, eltwise_alg(op->eltwise.kind),
+                                                                        op->eltwise.alpha, op->eltwise.beta);
+                }
+                if (status == dnnl_success)
+                        status = dnnl_primitive_attr_set_post_ops(attr, ops);
+        }
+        if (status != dnnl_success)
+                return failed(status, "attributes", error);
+        *ret_attr = steal_ptr(&attr);
+        return 0;
+}
+
+/* Finishes a kernel from a primitive descriptor; roles: DNNL_ARG_..., in the order of the kernel's arguments. */
+static int kernel_from_pd(const struct kernel **ret_kernel, struct kernels *kernels, dnnl_primitive_desc_t pd,
+                          const int *roles, size_t n_roles, struct error *error) {
+        struct kernel_arg args[KERNEL_MAX_ARGS];
+        const dnnl_memory_desc_t *scratch;
+        struct kernel *kernel;
+        const char *name = NULL;
+        dnnl_status_t status;
+        int r;
+
+        for (size_t i = 0; i < n_roles; i++) {
+                const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, roles[i]);
+
+                if (!md)
+                        return error_set(error, ERROR_INTERNAL, "oneDNN: no descriptor of argument %d", roles[i]);
+                args[i] = (struct kernel_arg){.role = roles[i], .layout = layout_from_md(kernels, md)};
+                if (!args[i].layout)
+                        return error_no_memory(error);
+        }
+        r = kernel_add(&kernel, kernels, args, n_roles, error);
+        if (r < 0)
+                return r;
+
+        scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+        if (scratch && dnnl_memory_desc_get_size(scratch) > 0) {
+                kernel->scratch = layout_from_md(kernels, scratch);
+                kernel->scratch_bytes = dnnl_memory_desc_get_size(scratch);
+                if (!kernel->scratch)
+                        return error_no_memory(error);
+        }
+        dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+        kernel->name = pool_string(kernels->pool, name ? name : "?");
+        if (!kernel->name)
+                return error_no_memory(error);
+
+        status = dnnl_primitive_create(&kernel->primitive, pd);
+        if (status != dnnl_success)
+                return failed(status, "primitive", error);
+        *ret_kernel = kernel;
+        return 0;
+}
+
+static int kernel_from_desc(const struct kernel **ret_kernel, struct kernels *kernels, const_dnnl_op_desc_t desc,
+                            const struct kernel_post_ops *post_ops, const int *roles, size_t n_roles,
+                            const char *what, struct error *error) {
+        _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
+        _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
+        dnnl_status_t status;
+        int r;
+
+        r = attr_new(&attr, post_ops, error);
+        if (r < 0)
+                return r;
+        status = dnnl_primitive_desc_create(&pd, desc, attr, kernels->engine, NULL);
+        if (status != dnnl_success)
+                return failed(status, what, error);
+        return kernel_from_pd(ret_kernel, kernels, pd, roles, n_roles, error);
+}
+
+static dnnl_status_t md_any(dnnl_memory_desc_t *md, const struct shape *shape) {
+        dnnl_dims_t dims;
+
+        dims_from_shape(dims, shape);
+        return dnnl_memory_desc_init_by_tag(md, (int)shape->rank, dims, dnnl_f32, dnnl_format_tag_any);
+}
+
+/* Strides, kernel, dilations and pads of a window over height and width, in oneDNN's types. */
+struct window_dims {
+        dnnl_dims_t kernel, strides, dilations, pads_begin, pads_end;
+};
+
+static struct window_dims window_dims(const struct kernel_window *window) {
+        struct window_dims dims = {0};
+
+        for (size_t i = 0; i < 2; i++) {
+                dims.kernel[i] = (dnnl_dim_t)window->kernel[i];
+                dims.strides[i] = (dnnl_dim_t)window->strides[i];
+                dims.dilations[i] = (dnnl_dim_t)window->dilations[i] - 1;
+                dims.pads_begin[i] = window->pads_begin[i];
+                dims.pads_end[i] = window->pads_end[i];
+        }
+        return dims;
+}
+
+int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_conv *conv,
+                    struct error *error) {
+        struct shape weights = {.rank = 4,
+                                .dims = {conv->dst.dims[1], conv->src.dims[1] / conv->groups, conv->window.kernel[0],
+                                         conv->window.kernel[1]}};
+        struct shape grouped = {.rank = 5,
+                                .dims = {conv->groups, conv->dst.dims[1] / conv->groups,
+                                         conv->src.dims[1] / conv->groups, conv->window.kernel[0], conv->window.kernel[1]}};
+        struct shape bias = {.rank = 1, .dims = {conv->dst.dims[1]}};
+        dnnl_memory_desc_t src_md, weights_md, bias_md, dst_md;
+        struct window_dims window = window_dims(&conv->window);
+        dnnl_convolution_desc_t desc;
+        dnnl_status_t status;
+
+        status = md_any(&src_md, &conv->src);
+        if (conv->src_layout)
+                src_md = conv->src_layout->md;
+        if (status == dnnl_success)
+                status = md_any(&weights_md, conv->groups > 1 ? &grouped : &weights);
+        if (status == dnnl_success)
+                status = md_any(&bias_md, &bias);
+        if (status == dnnl_success)
+                status = md_any(&dst_md, &conv->dst);
+        if (status == dnnl_success)
+                status = dnnl_dilated_convolution_forward_desc_init(
+                        &desc, dnnl_forward_inference, dnnl_convolution_direct, &src_md, &weights_md,
+                        conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations, window.pads_begin,
+                        window.pads_end);
+        if (status != dnnl_success)
+                return failed(status, "convolution", error);
+
+        return conv->bias ? kernel_from_desc(ret_kernel, kernels, &desc, &conv->post_ops,
+                                             (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST},
+                                             4, "convolution", error)
+                          : kernel_from_desc(ret_kernel, kernels, &desc, &conv->post_ops,
+                                             (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3,
+                                             "convolution", error);
+}
+
+int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct shape *src,
+                             size_t n_outputs, bool bias, const struct kernel_post_ops *post_ops,
+                             struct error *error) {
+        struct shape weights = {.rank = 2, .dims = {n_outputs, src->dims[1]}};
+        struct shape bias_shape = {.rank = 1, .dims = {n_outputs}};
+        struct shape dst = {.rank = 2, .dims = {src->dims[0], n_outputs}};
+        dnnl_memory_desc_t src_md, weights_md, bias_md, dst_md;
+        dnnl_inner_product_desc_t desc;
+        dnnl_status_t status;
+
+        status = md_any(&src_md, src);
+        if (status == dnnl_success)
+                status = md_any(&weights_md, &weights);
+        if (status == dnnl_success)
+                status = md_any(&bias_md, &bias_shape);
+        if (status == dnnl_success)
+                status = md_any(&dst_md, &dst);
+        if (status == dnnl_success)
+                status = dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference, &src_md, &weights_md,
+                                                              bias ? &bias_md : NULL, &dst_md);
+        if (status != dnnl_success)
+                return failed(status, "inner product", error);
+        return bias ? kernel_from_desc(ret_kernel, kernels, &desc, post_ops,
+                                       (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST}, 4,
+                                       "inner product", error)
+                    : kernel_from_desc(ret_kernel, kernels, &desc, post_ops,
+                                       (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3, "inner product",
+                                       error);
+}
+
+int kernel_matmul_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *a,
+                      const struct layout *b, const struct shape *dst, struct error *error) {
+        const struct layout *dst_layout = layout_plain(kernels, dst);
+        dnnl_matmul_desc_t desc;
+        dnnl_status_t status;
+
+        if (!dst_layout)
+                return error_no_memory(error);
+        status = dnnl_matmul_desc_init(&desc, &a->md, &b->md, NULL, &dst_layout->md);
+        if (status != dnnl_success)
+                return failed(status, "matmul", error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL,
+                                (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3, "matmul", error);
+}
+
+int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_pool *pool,
+                    struct error *error) {
+        static const dnnl_alg_kind_t algs[] = {
+                [KERNEL_POOL_MAX] = dnnl_pooling_max,
+                [KERNEL_POOL_AVERAGE] = dnnl_pooling_avg_exclude_padding,
+                [KERNEL_POOL_AVERAGE_WITH_PADDING] = dnnl_pooling_avg_include_padding,
+        };
+        struct window_dims window = window_dims(&pool->window);
+        dnnl_memory_desc_t dst_md;
+        dnnl_pooling_v2_desc_t desc;
+        dnnl_status_t status;
+
+        status = md_any(&dst_md, &pool->dst);
+        if (status == dnnl_success)
+                status = dnnl_pooling_v2_forward_desc_init(&desc, dnnl_forward_inference, algs[pool->kind],
+                                                           &pool->src_layout->md, &dst_md, window.strides,
+                                                           window.kernel, window.dilations, window.pads_begin,
+                                                           window.pads_end);
+        if (status != dnnl_success)
+                return failed(status, "pooling", error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2, "pooling",
+                                error);
+}
+
+int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
+                       const struct eltwise *eltwise, struct error *error) {
+        dnnl_eltwise_desc_t desc;
+        dnnl_status_t status;
+
+        status = dnnl_eltwise_forward_desc_init(&desc, dnnl_forward_inference, eltwise_alg(eltwise->kind),
+                                                &layout->md, eltwise->alpha, eltwise->beta);
+        if (status != dnnl_success)
+                return failed(status, "eltwise", error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2, "eltwise",
+                                error);
+}
+
+int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels, enum kernel_binary_kind kind,
+                      const struct layout *a, const struct layout *b, struct error *error) {
+        static const dnnl_alg_kind_t algs[] = {
+                [KERNEL_BINARY_ADD] = dnnl_binary_add,
+                [KERNEL_BINARY_SUB] = dnnl_binary_sub,
+                [KERNEL_BINARY_MUL] = dnnl_binary_mul,
+                [KERNEL_BINARY_DIV] = dnnl_binary_div,
+        };
+        dnnl_binary_desc_t desc;
+        dnnl_status_t status;
+
+        status = dnnl_binary_desc_init(&desc, algs[kind], &a->md, &b->md, &a->md);
+        if (status != dnnl_success)
+                return failed(status, "binary", error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL,
+                                (int[]){DNNL_ARG_SRC_0, DNNL_ARG_SRC_1, DNNL_ARG_DST}, 3, "binary", error);
+}
+
+int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *const *srcs,
+                      size_t n_srcs, size_t axis, struct error *error) {
+        _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
+        _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
+        dnnl_memory_desc_t mds[KERNEL_CONCAT_MAX];
+        int roles[KERNEL_CONCAT_MAX + 1];
+        dnnl_status_t status;
+        int r;
+
+        for (size_t i = 0; i < n_srcs; i++) {
+                mds[i] = srcs[i]->md;
+                roles[i] = DNNL_ARG_MULTIPLE_SRC + (int)i;
+        }
+        roles[n_srcs] = DNNL_ARG_DST;
+        r = attr_new(&attr, NULL, error);
+        if (r < 0)
+                return r;
+        status = dnnl_concat_primitive_desc_create(&pd, NULL, (int)n_srcs, (int)axis, mds, attr, kernels->engine);
+        if (status != dnnl_success)
+                return failed(status, "concat", error);
+        return kernel_from_pd(ret_kernel, kernels, pd, roles, n_srcs + 1, error);
+}
+
+int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
+                       size_t axis, struct error *error) {
+        dnnl_softmax_desc_t desc;
+        dnnl_status_t status;
+
+        status = dnnl_softmax_forward_desc_init(&desc, dnnl_forward_inference, &layout->md, (int)axis);
+        if (status != dnnl_success)
+                return failed(status, "softmax", error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2, "softmax",
+                                error);
+}
+
+int kernel_mean_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
+                    const struct shape *dst, struct error *error) {
+        const struct layout *dst_layout = layout_plain(kernels, dst);
+        dnnl_reduction_desc_t desc;
+        dnnl_status_t status;
+
+        if (!dst_layout)
+                return error_no_memory(error);
+        status = dnnl_reduction_desc_init(&desc, dnnl_reduction_mean, &src->md, &dst_layout->md, 0, 0);
+        if (status != dnnl_success)
+                return failed(status, "reduction", error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
+                                "reduction", error);
+}
+
+int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
+                       const struct layout *dst, struct error *error) {
+        _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
+        _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
+        dnnl_status_t status;
+        int r;
+
+        r = attr_new(&attr, NULL, error);
+        if (r < 0)
+                return r;
+        status = dnnl_reorder_primitive_desc_create(&pd, &src->md, kernels->engine, &dst->md, kernels->engine, attr);
+        if (status != dnnl_success)
+                return failed(status, "reorder", error);
+        return kernel_from_pd(ret_kernel, kernels, pd, (int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, 2, error);
+}
+
+int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
+                      kernel_native *function, const void *params, size_t params_bytes,
+                      const struct layout *const *layouts, size_t n_layouts, struct error *error) {
+        struct kernel_arg args[KERNEL_MAX_ARGS];
+        struct kernel *kernel;
+        int r;
+
+        for (size_t i = 0; i < n_layouts; i++)
+                args[i] = (struct kernel_arg){.layout = layouts[i]};
+        r = kernel_add(&kernel, kernels, args, n_layouts, error);
+        if (r < 0)
+                return r;
+        kernel->native = function;
+        kernel->name = pool_string(kernels->pool, name);
+        kernel->params = pool_copy(kernels->pool, params, 1, params_bytes);
+        if (!kernel->name || !kernel->params)
+                return error_no_memory(error);
+        *ret_kernel = kernel;
+        return 0;
+}
+
+size_t kernel_n_args(const struct kernel *kernel) {
+        return kernel->n_args;
+}
+
+const struct layout *kernel_layout(const struct kernel *kernel, size_t arg) {
+        return kernel->args[arg].layout;
+}
+
+const char *kernel_name(const struct kernel *kernel) {
+        return kernel->name;
+}
+
+size_t kernel_scratch_bytes(const struct kernel *kernel) {
+        return kernel->scratch_bytes;
+}
+
+/* ---- calls ---- */
+
+static int call_bind(struct call *call, int role, const struct layout *layout, void *address, struct error *error) {
+        dnnl_memory_t memory;
+        dnnl_status_t status;
+
+        status = dnnl_memory_create(&memory, &layout->md, call->kernel->kernels->engine, address);
+        if (status != dnnl_success)
+                return failed(status, "memory", error);
+        call->args[call->n_args++] = (dnnl_exec_arg_t){.arg = role, .memory = memory};
+        return 0;
+}
+
+int call_new(struct call **ret_call, const struct kernel *kernel, void *const *addresses, void *scratch,
+             struct error *error) {
+        _cleanup_(call_freep) struct call *call = calloc(1, sizeof(*call));
+        dnnl_status_t status;
+        int r;
+
+        if (!call)
+                return error_no_memory(error);
+        call->kernel = kernel;
+        memcpy(call->addresses, addresses, kernel->n_args * sizeof(*addresses));
+        if (kernel->primitive) {
+                status = dnnl_stream_create(&call->stream, kernel->kernels->engine, dnnl_stream_default_flags);
+                if (status != dnnl_success)
+                        return failed(status, "stream", error);
+                for (size_t i = 0; i < kernel->n_args; i++) {
+                        r = call_bind(call, kernel->args[i].role, kernel->args[i].layout, addresses[i], error);
+                        if (r < 0)
+                                return r;
+                }
+                if (kernel->scratch) {
+                        r = call_bind(call, DNNL_ARG_SCRATCHPAD, kernel->scratch, scratch, error);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        *ret_call = steal_ptr(&call);
+        return 0;
+}
+
+void call_free(struct call *call) {
+        for (int i = 0; i < call->n_args; i++)
+                dnnl_memory_destroy(call->args[i].memory);
+        if (call->stream)
+                dnnl_stream_destroy(call->stream);
+        free(call);
+}
+
+int call_execute(struct call *call, struct error *error) {
+        dnnl_status_t status;
+
+        if (!call->kernel->primitive) {
+                call->kernel->native(call->kernel->params, call->addresses);
+                return 0;
+        }
+        status = dnnl_primitive_execute(call->kernel->primitive, call->stream, call->n_args, call->args);
+        if (status != dnnl_success)
+                return failed(status, call->kernel->name, error);
+        return 0;
+}

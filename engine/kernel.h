@@ -1,0 +1,155 @@
+#pragma once
+/*
+ * kernel: the one place that knows oneDNN (2.6 today; 3.x differs in what onednn*.c alone would show).
+ *
+ * A layout says how a float32 tensor lies in memory. A kernel is compiled code for given layouts; it is immutable. A call
+ * binds a kernel to addresses and may be executed by one thread at a time, again and again, without allocating.
+ * Layouts and kernels belong to the struct kernels that made them and live as long; a struct kernels is filled by one
+ * thread. All kernels of one struct kernels are for the same number of threads.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "engine/eltwise.h"
+#include "engine/tensor.h"
+
+struct kernels;
+struct layout;
+struct kernel;
+struct call;
+
+int kernels_new(struct kernels **ret_kernels, unsigned threads, struct error *error);
+void kernels_free(struct kernels *kernels);
+DEFINE_CLEANUP(kernels)
+
+/* Makes the calling thread use as many OpenMP threads as the kernels were made for; before call_execute(). */
+void kernels_enter(const struct kernels *kernels);
+
+/* ---- layouts ---- */
+
+/* NULL: out of memory. */
+const struct layout *layout_plain(struct kernels *kernels, const struct shape *shape); /* row-major */
+const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape,
+                                    const size_t *strides); /* in elements */
+const struct layout *layout_channels_last(struct kernels *kernels, const struct shape *shape); /* [N, C, H, W] as NHWC */
+
+bool layout_equal(const struct layout *a, const struct layout *b);
+bool layout_is_plain(const struct layout *layout);
+size_t layout_bytes(const struct layout *layout);
+struct shape layout_shape(const struct layout *layout);
+
+/* "1x64x112x112 aBcd8b". */
+#define LAYOUT_TEXT_BYTES 256u
+const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]);
+
+/* A copy that outlives its struct kernels; free with layout_free(). */
+struct layout *layout_copy(const struct layout *layout);
+void layout_free(struct layout *layout);
+
+/* ---- kernels ---- */
+
+/* What follows the main operation on its result. A sum adds what the destination held before. */
+struct kernel_post_op {
+        bool sum;
+        struct eltwise eltwise;
+};
+
+struct kernel_post_ops {
+        struct kernel_post_op ops[4];
+        size_t n;
+};
+
+/* Arguments in the order in which a call takes their addresses; the destination is last. */
+size_t kernel_n_args(const struct kernel *kernel);
+const struct layout *kernel_layout(const struct kernel *kernel, size_t arg);
+const char *kernel_name(const struct kernel *kernel); /* oneDNN's own name of the implementation */
+size_t kernel_scratch_bytes(const struct kernel *kernel);
+
+/* A window sliding over height and width, in this order. */
+struct kernel_window {
+        size_t kernel[2], strides[2], dilations[2]; /* dilation 1: none */
+        int64_t pads_begin[2], pads_end[2];         /* what makes the output exactly as large as the caller says */
+};
+
+struct kernel_conv {
+        struct shape src, dst; /* [N, C, H, W] */
+        size_t groups;
+        struct kernel_window window;
+        bool bias;
+        const struct layout *src_layout; /* NULL: the kernel chooses */
+        struct kernel_post_ops post_ops;
+};
+
+/* Arguments: src, weights ([O, I, kh, kw], or [G, O/G, I/G, kh, kw] where groups > 1), bias [O] where asked for, dst. */
+int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_conv *conv,
+                    struct error *error);
+
+/* Arguments: src [M, K], weights [N, K], bias [N] where asked for, dst [M, N]. */
+int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct shape *src,
+                             size_t n_outputs, bool bias, const struct kernel_post_ops *post_ops,
+                             struct error *error);
+
+/* Arguments: a [..., M, K], b [..., K, N], dst; batch dimensions equal or 1. */
+int kernel_matmul_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *a,
+                      const struct layout *b, const struct shape *dst, struct error *error);
+
+enum kernel_pool_kind { KERNEL_POOL_MAX, KERNEL_POOL_AVERAGE, KERNEL_POOL_AVERAGE_WITH_PADDING };
+
+struct kernel_pool {
+        enum kernel_pool_kind kind;
+        struct shape dst; /* [N, C, H, W] */
+        struct kernel_window window;
+        const struct layout *src_layout;
+};
+
+/* Arguments: src, dst. */
+int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_pool *pool,
+                    struct error *error);
+
+/* Arguments: src, dst in the same layout; may be the same address. */
+int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
+                       const struct eltwise *eltwise, struct error *error);
+
+enum kernel_binary_kind { KERNEL_BINARY_ADD, KERNEL_BINARY_SUB, KERNEL_BINARY_MUL, KERNEL_BINARY_DIV };
+
+/* Arguments: a, b (dimensions equal to a's or 1), dst in a's layout; a and dst may be the same address. */
+int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels, enum kernel_binary_kind kind,
+                      const struct layout *a, const struct layout *b, struct error *error);
+
+/* Arguments: the sources, dst. */
+#define KERNEL_CONCAT_MAX 64u
+int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *const *srcs,
+                      size_t n_srcs, size_t axis, struct error *error);
+
+/* Arguments: src, dst in the same layout; may be the same address. */
+int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
+                       size_t axis, struct error *error);
+
+/* Mean over the dimensions where dst's is 1. Arguments: src, dst. */
+int kernel_mean_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
+                    const struct shape *dst, struct error *error);
+
+/* Copies into another layout of the same shape. Arguments: src, dst. */
+int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
+                       const struct layout *dst, struct error *error);
+
+/*
+ * Own code as a kernel. function gets the addresses in the order of layouts and must not fail; params are copied.
+ */
+typedef void kernel_native(const void *params, void *const *addresses);
+int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
+                      kernel_native *function, const void *params, size_t params_bytes,
+                      const struct layout *const *layouts, size_t n_layouts, struct error *error);
+
+/* ---- calls ---- */
+
+/* addresses: kernel_n_args() of them, aligned to 64 bytes for speed; scratch: kernel_scratch_bytes(). */
+int call_new(struct call **ret_call, const struct kernel *kernel, void *const *addresses, void *scratch,
+             struct error *error);
+void call_free(struct call *call);
+DEFINE_CLEANUP(call)
+
+int call_execute(struct call *call, struct error *error);

@@ -1,0 +1,379 @@
+#include "engine/lowering.h"
+
+#include <string.h>
+
+#include "engine/input_step.h"
+#include "engine/operator.h"
+#include "engine/plan_internal.h"
+#include "engine/simplify.h"
+
+#define PLACES_MAX 4u /* layouts in which one value is kept; a further one is made again each time */
+
+/* Where a value is: as made, and as reordered for users that want it otherwise. */
+struct places {
+        struct operand operands[PLACES_MAX];
+        size_t n;
+};
+
+struct lowering {
+        struct plan *plan;
+        struct weights *weights;
+        struct places *places;      /* for each value */
+        uint32_t *last_use;         /* for each value: the last node, by index, that uses it */
+        uint32_t *buffer_last_use;  /* for each buffer: of the values in it */
+        size_t n_buffer_last_use;
+        uint32_t current;           /* node, by index */
+};
+
+static void lowering_release(struct lowering *lowering) {
+        free(lowering->places);
+        free(lowering->last_use);
+        free(lowering->buffer_last_use);
+}
+
+const struct graph *lowering_graph(const struct lowering *lowering) {
+        return lowering->plan->graph;
+}
+
+struct kernels *lowering_kernels(struct lowering *lowering) {
+        return lowering->plan->kernels;
+}
+
+/* ---- buffers ---- */
+
+static int buffer_add(struct lowering *lowering, const void *constant, size_t bytes, uint32_t *ret_buffer,
+                      struct error *error) {
+        struct plan *plan = lowering->plan;
+
+        if (plan->n_buffers == plan->n_buffers_allocated) {
+                size_t n = MAX(2 * plan->n_buffers_allocated, 64u);
+                struct plan_buffer *buffers = reallocarray(plan->buffers, n, sizeof(*buffers));
+                uint32_t *last_use;
+
+                if (!buffers)
+                        return error_no_memory(error);
+                plan->buffers = buffers;
+                last_use = reallocarray(lowering->buffer_last_use, n, sizeof(*last_use));
+                if (!last_use)
+                        return error_no_memory(error);
+                lowering->buffer_last_use = last_use;
+                plan->n_buffers_allocated = n;
+        }
+        lowering->buffer_last_use[plan->n_buffers] = 0;
+        plan->buffers[plan->n_buffers] =
+                (struct plan_buffer){.bytes = bytes, .constant = constant, .first = UINT32_MAX, .last = 0};
+        *ret_buffer = (uint32_t)plan->n_buffers++;
+        return 0;
+}
+
+int lowering_place(struct lowering *lowering, const struct layout *layout, struct operand *ret_operand,
+                   struct error *error) {
+        struct operand operand = {.layout = layout};
+        int r;
+
+        if (!layout)
+                return error_no_memory(error);
+        r = buffer_add(lowering, NULL, layout_bytes(layout), &operand.buffer, error);
+        if (r < 0)
+                return r;
+        *ret_operand = operand;
+        return 0;
+}
+
+int lowering_constant(struct lowering *lowering, const struct tensor *tensor, const struct layout *as,
+                      const struct layout *want, struct operand *ret_operand, struct error *error) {
+        struct operand operand = {.layout = want};
+        const void *bytes;
+        int r;
+
+        r = weights_pack(lowering->weights, tensor, as, want, &bytes, error);
+        if (r >= 0)
+                r = buffer_add(lowering, bytes, layout_bytes(want), &operand.buffer, error);
+        if (r < 0)
+                return r;
+        *ret_operand = operand;
+        return 0;
+}
+
+/* ---- steps ---- */
+
+int lowering_emit(struct lowering *lowering, const struct node *node, const char *op, const struct kernel *kernel,
+                  const struct operand *operands, double flop, struct error *error) {
+        struct plan *plan = lowering->plan;
+        size_t n = kernel_n_args(kernel);
+        char text[LAYOUT_TEXT_BYTES];
+        struct step step = {.kernel = kernel, .flop = flop};
+        uint32_t *buffers;
+
+        if (plan->n_steps == plan->n_steps_allocated) {
+                size_t n_allocated = MAX(2 * plan->n_steps_allocated, 64u);
+                struct step *steps = reallocarray(plan->steps, n_allocated, sizeof(*steps));
+
+                if (!steps)
+                        return error_no_memory(error);
+                plan->steps = steps;
+                plan->n_steps_allocated = n_allocated;
+        }
+        buffers = pool_allocate(plan->pool, n, sizeof(*buffers));
+        step.buffers = buffers;
+        step.node = node ? node->name : "input";
+        step.op = pool_string(plan->pool, op);
+        step.shape = pool_string(plan->pool, layout_text(operands[n - 1].layout, text));
+        if (!buffers || !step.op || !step.shape)
+                return error_no_memory(error);
+
+        for (size_t i = 0; i < n; i++) {
+                struct plan_buffer *buffer = &plan->buffers[operands[i].buffer];
+
+                buffers[i] = operands[i].buffer;
+                buffer->first = MIN(buffer->first, (uint32_t)plan->n_steps);
+                buffer->last = MAX(buffer->last, (uint32_t)plan->n_steps);
+                if (operands[i].buffer != BUFFER_RUN_INPUT)
+                        step.bytes += layout_bytes(operands[i].layout);
+        }
+        plan->steps[plan->n_steps++] = step;
+        return 0;
+}
+
+int lowering_reorder(struct lowering *lowering, const struct node *node, struct operand operand,
+                     const struct layout *want, struct operand *ret_operand, struct error *error) {
+        const struct kernel *kernel;
+        struct operand operands[2] = {operand};
+        int r;
+
+        if (!want)
+                return error_no_memory(error);
+        if (layout_equal(operand.layout, want)) {
+                *ret_operand = operand;
+                return 0;
+        }
+        r = kernel_reorder_new(&kernel, lowering->plan->kernels, operand.layout, want, error);
+        if (r >= 0)
+                r = lowering_place(lowering, want, &operands[1], error);
+        if (r >= 0)
+                r = lowering_emit(lowering, node, "Reorder", kernel, operands, 0, error);
+        if (r < 0)
+                return r;
+        *ret_operand = operands[1];
+        return 0;
+}
+
+/* ---- values ---- */
+
+static void place_add(struct lowering *lowering, uint32_t value, struct operand operand) {
+        struct places *places = &lowering->places[value];
+
+        if (places->n < PLACES_MAX)
+                places->operands[places->n++] = operand;
+        lowering->buffer_last_use[operand.buffer] =
+                MAX(lowering->buffer_last_use[operand.buffer], lowering->last_use[value]);
+}
+
+void lowering_define(struct lowering *lowering, uint32_t value, struct operand operand) {
+        place_add(lowering, value, operand);
+}
+
+/* The network's input goes straight into the layout that its first user wants, where that is one of the two simple ones. */
+static int define_input(struct lowering *lowering, const struct layout *want, struct error *error) {
+        struct plan *plan = lowering->plan;
+        uint32_t input = plan->graph->input;
+        const struct shape *shape = &plan->graph->values[input].shape;
+        const struct layout *plain = layout_plain(plan->kernels, shape);
+        const struct layout *last = layout_channels_last(plan->kernels, shape);
+        struct operand operands[2] = {{.buffer = BUFFER_RUN_INPUT}};
+        bool channels_last;
+        const struct kernel *kernel;
+        int r;
+
+        if (!plain || !last)
+                return error_no_memory(error);
+        channels_last = want && !layout_equal(want, plain) && layout_equal(want, last);
+        operands[0].layout = channels_last ? last : plain;
+        r = input_kernel_new(&kernel, plan->kernels, model_preprocess(plan->model), operands[0].layout, channels_last,
+                             error);
+        if (r >= 0)
+                r = lowering_place(lowering, operands[0].layout, &operands[1], error);
+        if (r >= 0)
+                r = lowering_emit(lowering, NULL, "Input", kernel, operands, 0, error);
+        if (r < 0)
+                return r;
+        lowering_define(lowering, input, operands[1]);
+        return 0;
+}
+
+static int place_of(struct lowering *lowering, uint32_t value, const struct layout *want,
+                    struct operand *ret_operand, struct error *error) {
+        const struct graph *graph = lowering->plan->graph;
+        const struct places *places = &lowering->places[value];
+        struct operand operand;
+        int r;
+
+        if (places->n == 0 && graph->values[value].constant) {
+                const struct layout *plain = layout_plain(lowering->plan->kernels, &graph->values[value].shape);
+
+                if (!plain)
+                        return error_no_memory(error);
+                if (graph->values[value].dtype != DTYPE_F32)
+                        return error_set(error, ERROR_UNSUPPORTED, "'%s' is %s; steps compute on float32",
+                                         graph->values[value].name, dtype_name(graph->values[value].dtype));
+                r = lowering_constant(lowering, graph->values[value].constant, plain, want ? want : plain, &operand,
+                                      error);
+                if (r < 0)
+                        return r;
+                place_add(lowering, value, operand);
+        } else if (places->n == 0 && value == graph->input) {
+                r = define_input(lowering, want, error);
+                if (r < 0)
+                        return r;
+        } else if (places->n == 0) {
+                return error_set(error, ERROR_UNSUPPORTED, "'%s' is not the first output of its node",
+                                 graph->values[value].name);
+        }
+
+        *ret_operand = places->operands[0];
+        for (size_t i = 0; want && i < places->n; i++)
+                if (layout_equal(places->operands[i].layout, want))
+                        *ret_operand = places->operands[i];
+        return 0;
+}
+
+int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want, struct operand *ret_operand,
+                 struct error *error) {
+        struct operand operand, reordered;
+        int r;
+
+        r = place_of(lowering, value, want, &operand, error);
+        if (r < 0)
+                return r;
+        if (want && !layout_equal(operand.layout, want)) {
+                r = lowering_reorder(lowering, &lowering->plan->graph->nodes[lowering->current], operand, want,
+                                     &reordered, error);
+                if (r < 0)
+                        return r;
+                place_add(lowering, value, reordered);
+                operand = reordered;
+        }
+        *ret_operand = operand;
+        return 0;
+}
+
+int lowering_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
+                    struct error *error) {
+        struct operand operand;
+        int r;
+
+        r = place_of(lowering, value, NULL, &operand, error);
+        if (r < 0)
+                return r;
+        *ret_layout = operand.layout;
+        return 0;
+}
+
+/* How many of node's inputs and operands lie in buffer. */
+static size_t count_in_buffer(const struct lowering *lowering, const struct node *node, uint32_t buffer) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < node->n_inputs + node->n_post_ops; i++) {
+                uint32_t value = i < node->n_inputs ? node->inputs[i] : node->post_ops[i - node->n_inputs].operand;
+
+                if (value == VALUE_NONE ||
+                    (i >= node->n_inputs && node->post_ops[i - node->n_inputs].kind != POST_OP_SUM))
+                        continue;
+                for (size_t k = 0; k < lowering->places[value].n; k++)
+                        n += lowering->places[value].operands[k].buffer == buffer;
+        }
+        return n;
+}
+
+int lowering_use_writable(struct lowering *lowering, const struct node *node, uint32_t value,
+                          const struct layout *want, struct operand *ret_operand, struct error *error) {
+        struct plan *plan = lowering->plan;
+        struct operand operands[2];
+        const struct kernel *kernel;
+        int r;
+
+        r = lowering_use(lowering, value, want, &operands[0], error);
+        if (r < 0)
+                return r;
+        if (!plan->buffers[operands[0].buffer].constant &&
+            lowering->buffer_last_use[operands[0].buffer] <= lowering->current &&
+            count_in_buffer(lowering, node, operands[0].buffer) == 1) {
+                *ret_operand = operands[0];
+                return 0;
+        }
+        r = kernel_reorder_new(&kernel, plan->kernels, operands[0].layout, want, error);
+        if (r >= 0)
+                r = lowering_place(lowering, want, &operands[1], error);
+        if (r >= 0)
+                r = lowering_emit(lowering, node, "Copy", kernel, operands, 0, error);
+        if (r < 0)
+                return r;
+        *ret_operand = operands[1];
+        return 0;
+}
+
+/* ---- the story ---- */
+
+static int find_last_uses(struct lowering *lowering, struct error *error) {
+        const struct graph *graph = lowering->plan->graph;
+
+        lowering->places = calloc(MAX(graph->n_values, 1u), sizeof(*lowering->places));
+        lowering->last_use = calloc(MAX(graph->n_values, 1u), sizeof(*lowering->last_use));
+        if (!lowering->places || !lowering->last_use)
+                return error_no_memory(error);
+        for (size_t i = 0; i < graph->n_nodes; i++) {
+                const struct node *node = &graph->nodes[i];
+
+                for (size_t k = 0; k < node->n_inputs; k++)
+                        if (node->inputs[k] != VALUE_NONE)
+                                lowering->last_use[node->inputs[k]] = (uint32_t)i;
+                for (size_t k = 0; k < node->n_post_ops; k++)
+                        if (node->post_ops[k].kind == POST_OP_SUM)
+                                lowering->last_use[node->post_ops[k].operand] = (uint32_t)i;
+        }
+        lowering->last_use[graph->output] = UINT32_MAX;
+        return 0;
+}
+
+int plan_lower(struct plan *plan, struct weights *weights, struct error *error) {
+        _cleanup_(lowering_release) struct lowering lowering = {.plan = plan, .weights = weights};
+        const struct graph *graph = plan->graph;
+        const struct layout *plain;
+        struct operand output;
+        uint32_t input_buffer;
+        int r;
+
+        r = find_last_uses(&lowering, error);
+        if (r >= 0)
+                r = buffer_add(&lowering, NULL, 0, &input_buffer, error);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < graph->n_nodes; i++) {
+                const struct node *node = &graph->nodes[i];
+
+                lowering.current = (uint32_t)i;
+                if (!node->op->lower)
+                        r = error_set(error, ERROR_UNSUPPORTED, "on data that is computed; only constants and shapes");
+                else
+                        r = node->op->lower(&lowering, node, error);
+                if (r < 0)
+                        return node_error(error, r, node);
+        }
+
+        lowering.current = graph->n_nodes > 0 ? (uint32_t)graph->n_nodes - 1 : 0;
+        plain = layout_plain(plan->kernels, &graph->values[graph->output].shape);
+        if (!plain)
+                return error_no_memory(error);
+        if (graph->n_nodes == 0)
+                return error_set(error, ERROR_UNSUPPORTED, "nothing is computed: the output is the input or constant");
+        r = lowering_use(&lowering, graph->output, plain, &output, error);
+        if (r < 0)
+                return r;
+        /* The run copies it out after the last step. */
+        plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
+        plan->output_buffer = output.buffer;
+        plan->output_shape = graph->values[graph->output].shape;
+        plan->output_elements = shape_elements(&plan->output_shape);
+        return 0;
+}

@@ -1,0 +1,462 @@
+#include "engine/onnx_reader.h"
+
+#include <inttypes.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/blob.h"
+#include "engine/external_data.h"
+#include "engine/operator.h"
+#include "engine/protobuf_guard.h"
+#include "onnx.pb-c.h"
+
+#define OPSET_OLDEST 7
+#define OPSET_NEWEST 21
+
+/* protobuf-c keeps a pointer of 8 bytes and a struct of up to 300 bytes for a sub-message that takes 2 on the wire; real
+ * models need little more than their size. */
+#define UNPACK_FACTOR     4u
+#define UNPACK_BASE_BYTES ((size_t)64 << 20)
+
+struct reader {
+        struct graph *graph;
+        const char *directory; /* of external data, or NULL */
+        struct hsearch_data names;
+        bool names_made;
+};
+
+static void reader_release(struct reader *reader) {
+        if (reader->names_made)
+                hdestroy_r(&reader->names);
+        if (reader->graph)
+                graph_free(reader->graph);
+}
+
+static void modelp(Onnx__ModelProto **model) {
+        if (*model)
+                onnx__model_proto__free_unpacked(*model, NULL);
+}
+
+static const char *text_or(const char *text, const char *otherwise) {
+        return text && text[0] ? text : otherwise;
+}
+
+/* ---- values by name ---- */
+
+static uint32_t value_find(struct reader *reader, const char *name) {
+        ENTRY *found;
+
+        if (!hsearch_r((ENTRY){.key = (char *)name}, FIND, &found, &reader->names))
+                return VALUE_NONE;
+        return (uint32_t)(uintptr_t)found->data;
+}
+
+static int value_define(struct reader *reader, uint32_t *ret_value, const char *name, struct error *error) {
+        ENTRY *entered;
+        uint32_t value;
+        int r;
+
+        if (reader->graph->n_values >= ONNX_MAX_VALUES)
+                return error_set(error, ERROR_LIMIT, "more than %u values", ONNX_MAX_VALUES);
+        if (value_find(reader, name) != VALUE_NONE)
+                return error_set(error, ERROR_INVALID, "value '%s' is defined twice", name);
+        r = graph_add_value(reader->graph, &value, name, error);
+        if (r < 0)
+                return r;
+        if (!hsearch_r((ENTRY){.key = (char *)reader->graph->values[value].name, .data = (void *)(uintptr_t)value},
+                       ENTER, &entered, &reader->names))
+                return error_no_memory(error);
+        *ret_value = value;
+        return 0;
+}
+
+/* ---- tensors ---- */
+
+static int dtype_read(enum dtype *ret_dtype, int32_t type, struct error *error) {
+        static const enum dtype dtypes[] = {
+                [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT] = DTYPE_F32,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__UINT8] = DTYPE_U8,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__INT8] = DTYPE_I8,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__INT32] = DTYPE_I32,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__INT64] = DTYPE_I64,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__BOOL] = DTYPE_BOOL,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16] = DTYPE_F16,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE] = DTYPE_F64,
+                [ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16] = DTYPE_BF16,
+        };
+
+        if (type <= 0 || (size_t)type >= ARRAY_SIZE(dtypes) ||
+            (dtypes[type] == DTYPE_F32 && type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT))
+                return error_set(error, ERROR_UNSUPPORTED, "tensor element type %" PRId32, type);
+        *ret_dtype = dtypes[type];
+        return 0;
+}
+
+/* Values of the typed fields, which ONNX allows instead of raw_data. */
+static int tensor_fill(struct tensor *tensor, const Onnx__TensorProto *proto, struct error *error) {
+        size_t n = 0;
+
+        switch (tensor->dtype) {
+        case DTYPE_F32:
+                n = proto->n_float_data;
+                break;
+        case DTYPE_F64:
+                n = proto->n_double_data;
+                break;
+        case DTYPE_I64:
+                n = proto->n_int64_data;
+                break;
+        default:
+                n = proto->n_int32_data;
+        }
+        if (n != tensor->n_elements)
+                return error_set(error, ERROR_INVALID, "%zu values for a shape of %zu elements", n,
+                                 tensor->n_elements);
+
+        for (size_t i = 0; i < n; i++) {
+                if (tensor->dtype == DTYPE_F32)
+                        tensor_set(tensor, i, (double)proto->float_data[i], 0);
+                else if (tensor->dtype == DTYPE_F64)
+                        tensor_set(tensor, i, proto->double_data[i], 0);
+                else if (tensor->dtype == DTYPE_I64)
+                        tensor_set(tensor, i, 0, proto->int64_data[i]);
+                else if (tensor->dtype == DTYPE_F16 || tensor->dtype == DTYPE_BF16)
+                        ((uint16_t *)tensor->data)[i] = (uint16_t)proto->int32_data[i];
+                else
+                        tensor_set(tensor, i, proto->int32_data[i], proto->int32_data[i]);
+        }
+        return 0;
+}
+
+static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__TensorProto *proto,
+                       struct error *error) {
+        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        struct shape shape;
+        enum dtype dtype;
+        size_t bytes;
+        int r;
+
+        r = dtype_read(&dtype, proto->data_type, error);
+        if (r < 0)
+                return r;
+        r = shape_from_dims(&shape, proto->dims, proto->n_dims, error);
+        if (r < 0)
+                return r;
+        bytes = shape_elements(&shape) * dtype_bytes(dtype);
+
+        if (proto->has_data_location &&
+            proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+                return external_data_read(ret_tensor, dtype, &shape, proto, reader->directory, error);
+
+        if (proto->has_raw_data) {
+                if (proto->raw_data.len != bytes)
+                        return error_set(error, ERROR_INVALID, "%zu bytes of raw_data, its shape and type need %zu",
+                                         proto->raw_data.len, bytes);
+                r = tensor_adopt(&tensor, dtype, &shape, proto->raw_data.data, error);
+                if (r < 0)
+                        return r;
+                /* The bytes are the tensor's now: protobuf-c must not free them. */
+                proto->raw_data = (ProtobufCBinaryData){0};
+                proto->has_raw_data = false;
+        } else {
+                /* An empty message must not make gigabytes of zeros: tensor_fill() would refuse it, but too late. */
+                if (shape_elements(&shape) > proto->n_float_data + proto->n_int32_data + proto->n_int64_data +
+                                                     proto->n_double_data)
+                        return error_set(error, ERROR_INVALID, "fewer values than its shape of %zu elements needs",
+                                         shape_elements(&shape));
+                r = tensor_new(&tensor, dtype, &shape, error);
+                if (r < 0)
+                        return r;
+                r = tensor_fill(tensor, proto, error);
+                if (r < 0)
+                        return r;
+        }
+        *ret_tensor = steal_ptr(&tensor);
+        return 0;
+}
+
+/* ---- attributes and nodes ---- */
+
+static int attribute_read(struct reader *reader, struct attribute *attribute, Onnx__AttributeProto *proto,
+                          struct error *error) {
+        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        struct pool *pool = reader->graph->pool;
+        int r;
+
+        *attribute = (struct attribute){.type = ATTRIBUTE_OTHER};
+        attribute->name = pool_string(pool, text_or(proto->name, ""));
+        if (!attribute->name)
+                return error_no_memory(error);
+
+        switch (proto->type) {
+        case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT:
+                attribute->type = ATTRIBUTE_INT;
+                attribute->integer = proto->i;
+                break;
+        case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT:
+                attribute->type = ATTRIBUTE_FLOAT;
+                attribute->real = proto->f;
+                break;
+        case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING: {
+                char *string = pool_allocate(pool, proto->s.len + 1, 1);
+
+                if (!string)
+                        return error_no_memory(error);
+                if (proto->s.len > 0)
+                        memcpy(string, proto->s.data, proto->s.len);
+                attribute->type = ATTRIBUTE_STRING;
+                attribute->string = string;
+                break;
+        }
+        case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS:
+                attribute->type = ATTRIBUTE_INTS;
+                attribute->n = proto->n_ints;
+                attribute->ints = pool_copy(pool, proto->ints, proto->n_ints, sizeof(*proto->ints));
+                if (!attribute->ints)
+                        return error_no_memory(error);
+                break;
+        case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS:
+                attribute->type = ATTRIBUTE_FLOATS;
+                attribute->n = proto->n_floats;
+                attribute->floats = pool_copy(pool, proto->floats, proto->n_floats, sizeof(*proto->floats));
+                if (!attribute->floats)
+                        return error_no_memory(error);
+                break;
+        case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR:
+                if (!proto->t)
+                        return error_set(error, ERROR_INVALID, "attribute '%s' has no tensor", attribute->name);
+                r = tensor_read(&tensor, reader, proto->t, error);
+                if (r < 0)
+                        return error_prefix(error, r, "attribute '%s'", attribute->name);
+                r = graph_keep_tensor(reader->graph, tensor, error);
+                if (r < 0)
+                        return r;
+                attribute->type = ATTRIBUTE_TENSOR;
+                attribute->tensor = steal_ptr(&tensor);
+                break;
+        default:
+                break;
+        }
+        return 0;
+}
+
+static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *proto, int opset,
+                     struct error *error) {
+        struct pool *pool = reader->graph->pool;
+        struct attribute *attributes;
+        int r;
+
+        *node = (struct node){.n_inputs = proto->n_input, .n_outputs = proto->n_output, .opset = opset};
+        node->type = pool_string(pool, text_or(proto->op_type, "?"));
+        node->domain = pool_string(pool, text_or(proto->domain, ""));
+        node->name = pool_string(pool, text_or(proto->name, proto->n_output > 0 ? text_or(proto->output[0], "?") : "?"));
+        node->inputs = pool_allocate(pool, proto->n_input, sizeof(*node->inputs));
+        node->outputs = pool_allocate(pool, proto->n_output, sizeof(*node->outputs));
+        attributes = pool_allocate(pool, proto->n_attribute, sizeof(*attributes));
+        if (!node->type || !node->domain || !node->name || !node->inputs || !node->outputs || !attributes)
+                return error_no_memory(error);
+
+        node->op = operator_find(node->domain, node->type, opset);
+        if (!node->op)
+                return error_set(error, ERROR_UNSUPPORTED, "operator %s%s%s of opset %d is not supported",
+                                 node->domain, node->domain[0] ? "." : "", node->type, opset);
+
+        for (size_t i = 0; i < proto->n_input; i++) {
+                node->inputs[i] = VALUE_NONE;
+                if (!proto->input[i] || !proto->input[i][0])
+                        continue;
+                node->inputs[i] = value_find(reader, proto->input[i]);
+                if (node->inputs[i] == VALUE_NONE)
+                        return error_set(error, ERROR_INVALID,
+                                         "input '%s' is no earlier node's output, initializer or graph input "
+                                         "(missing, out of order, or a cycle)",
+                                         proto->input[i]);
+        }
+        for (size_t i = 0; i < proto->n_attribute; i++) {
+                r = attribute_read(reader, &attributes[i], proto->attribute[i], error);
+                if (r < 0)
+                        return r;
+        }
+        node->attributes = attributes;
+        node->n_attributes = proto->n_attribute;
+
+        for (size_t i = 0; i < proto->n_output; i++) {
+                node->outputs[i] = VALUE_NONE;
+                if (!proto->output[i] || !proto->output[i][0])
+                        continue;
+                r = value_define(reader, &node->outputs[i], proto->output[i], error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* ---- the graph ---- */
+
+static int opset_of(const Onnx__ModelProto *model, const char *domain, int *ret_opset, struct error *error) {
+        for (size_t i = 0; i < model->n_opset_import; i++) {
+                const char *imported = text_or(model->opset_import[i]->domain, "");
+
+                /* "ai.onnx" is another name of the default domain. */
+                if (strcmp(imported, "ai.onnx") == 0)
+                        imported = "";
+                if (strcmp(imported, strcmp(domain, "ai.onnx") == 0 ? "" : domain) != 0)
+                        continue;
+                if (model->opset_import[i]->version < 1 || model->opset_import[i]->version > INT32_MAX)
+                        return error_set(error, ERROR_INVALID, "opset version %" PRId64,
+                                         model->opset_import[i]->version);
+                *ret_opset = (int)model->opset_import[i]->version;
+                return 0;
+        }
+        return error_set(error, ERROR_INVALID, "no opset is imported for domain '%s'", domain);
+}
+
+static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, struct error *error) {
+        struct graph *graph = reader->graph;
+        const Onnx__TensorShapeProto *shape;
+        int r;
+
+        if (graph->input != VALUE_NONE)
+                return error_set(error, ERROR_UNSUPPORTED, "more than one input ('%s' and '%s')",
+                                 graph->values[graph->input].name, proto->name);
+        if (!proto->type || !proto->type->tensor_type)
+                return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
+        if (proto->type->tensor_type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "input '%s' has element type %" PRId32 ", only float32 (1) is supported", proto->name,
+                                 proto->type->tensor_type->elem_type);
+        shape = proto->type->tensor_type->shape;
+        if (!shape || shape->n_dim != 4)
+                return error_set(error, ERROR_UNSUPPORTED, "input '%s' has rank %zu, an image has 4: [N, C, H, W]",
+                                 proto->name, shape ? shape->n_dim : 0);
+
+        graph->input_rank = shape->n_dim;
+        for (size_t i = 0; i < shape->n_dim; i++) {
+                graph->input_dims[i] = -1;
+                if (shape->dim[i]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+                    shape->dim[i]->dim_value > 0)
+                        graph->input_dims[i] = shape->dim[i]->dim_value;
+        }
+        r = value_define(reader, &graph->input, proto->name, error);
+        return r;
+}
+
+static int graph_read(struct reader *reader, const Onnx__ModelProto *model, struct error *error) {
+        Onnx__GraphProto *proto = model->graph;
+        struct graph *graph = reader->graph;
+        int r;
+
+        if (proto->n_node > ONNX_MAX_NODES)
+                return error_set(error, ERROR_LIMIT, "%zu nodes, the limit is %u", proto->n_node, ONNX_MAX_NODES);
+        if (proto->n_node == 0)
+                return error_set(error, ERROR_INVALID, "the graph has no nodes");
+
+        for (size_t i = 0; i < proto->n_initializer; i++) {
+                _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+                const char *name = text_or(proto->initializer[i]->name, "");
+                uint32_t value;
+
+                r = tensor_read(&tensor, reader, proto->initializer[i], error);
+                if (r < 0)
+                        return error_prefix(error, r, "initializer '%s'", name);
+                r = value_define(reader, &value, name, error);
+                if (r < 0)
+                        return r;
+                graph_set_constant(graph, value, tensor);
+        }
+        if (proto->n_sparse_initializer > 0)
+                return error_set(error, ERROR_UNSUPPORTED, "sparse initializers");
+
+        /* Before IR version 4 each initializer is listed as an input too. */
+        for (size_t i = 0; i < proto->n_input; i++) {
+                if (!proto->input[i]->name || !proto->input[i]->name[0])
+                        return error_set(error, ERROR_INVALID, "input %zu has no name", i);
+                if (value_find(reader, proto->input[i]->name) != VALUE_NONE)
+                        continue;
+                r = input_read(reader, proto->input[i], error);
+                if (r < 0)
+                        return r;
+        }
+        if (graph->input == VALUE_NONE)
+                return error_set(error, ERROR_INVALID, "the graph has no input");
+
+        graph->nodes = pool_allocate(graph->pool, proto->n_node, sizeof(*graph->nodes));
+        if (!graph->nodes)
+                return error_no_memory(error);
+        for (size_t i = 0; i < proto->n_node; i++) {
+                int opset = 0;
+
+                r = opset_of(model, text_or(proto->node[i]->domain, ""), &opset, error);
+                if (r >= 0)
+                        r = node_read(reader, &graph->nodes[i], proto->node[i], opset, error);
+                if (r < 0)
+                        return error_prefix(error, r, "node '%s': %s",
+                                            text_or(proto->node[i]->name, proto->node[i]->n_output > 0
+                                                                                  ? proto->node[i]->output[0]
+                                                                                  : "?"),
+                                            text_or(proto->node[i]->op_type, "?"));
+        }
+        graph->n_nodes = proto->n_node;
+
+        if (proto->n_output == 0 || !proto->output[0]->name)
+                return error_set(error, ERROR_INVALID, "the graph has no output");
+        graph->output = value_find(reader, proto->output[0]->name);
+        if (graph->output == VALUE_NONE)
+                return error_set(error, ERROR_INVALID, "output '%s' is made by no node", proto->output[0]->name);
+        return 0;
+}
+
+int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+              struct error *error) {
+        _cleanup_(modelp) Onnx__ModelProto *model = NULL;
+        _cleanup_(reader_release) struct reader reader = {.directory = directory};
+        struct protobuf_budget budget;
+        size_t limit, n_names = 64;
+        int r;
+
+        if (size == 0)
+                return error_set(error, ERROR_INVALID, "the file is empty");
+        r = protobuf_check(&onnx__model_proto__descriptor, bytes, size, error);
+        if (r < 0)
+                return r;
+        if (!size_multiply(&limit, size, UNPACK_FACTOR) || !size_add(&limit, limit, UNPACK_BASE_BYTES))
+                return error_set(error, ERROR_LIMIT, "%zu bytes", size);
+        protobuf_budget_init(&budget, limit);
+        model = onnx__model_proto__unpack(&budget.allocator, size, bytes);
+        if (!model && budget.exhausted)
+                return error_set(error, ERROR_LIMIT, "takes more than %zu bytes to unpack", limit);
+        if (!model)
+                return error_set(error, ERROR_INVALID, "not an ONNX model (the protobuf message does not parse)");
+        if (!model->graph)
+                return error_set(error, ERROR_INVALID, "not an ONNX model (it has no graph)");
+        if (model->n_functions > 0)
+                return error_set(error, ERROR_UNSUPPORTED, "model-local functions");
+
+        r = graph_new(&reader.graph, error);
+        if (r < 0)
+                return r;
+        r = opset_of(model, "", &reader.graph->opset, error);
+        if (r < 0)
+                return r;
+        if (reader.graph->opset < OPSET_OLDEST || reader.graph->opset > OPSET_NEWEST)
+                return error_set(error, ERROR_UNSUPPORTED, "opset %d; %d to %d are supported", reader.graph->opset,
+                                 OPSET_OLDEST, OPSET_NEWEST);
+
+        n_names += model->graph->n_initializer + model->graph->n_input;
+        for (size_t i = 0; i < model->graph->n_node && i < ONNX_MAX_NODES; i++)
+                n_names += model->graph->node[i]->n_output;
+        if (n_names > ONNX_MAX_VALUES)
+                return error_set(error, ERROR_LIMIT, "more than %u values", ONNX_MAX_VALUES);
+        /* A quarter more than names, so that open addressing keeps its probes short. */
+        if (!hcreate_r(n_names + n_names / 4, &reader.names))
+                return error_no_memory(error);
+        reader.names_made = true;
+
+        r = graph_read(&reader, model, error);
+        if (r < 0)
+                return r;
+        *ret_graph = steal_ptr(&reader.graph);
+        return 0;
+}

@@ -1,0 +1,51 @@
+#pragma once
+/* plan_internal: the inside of a plan, for plan.c, lowering.c and run.c alone. */
+#include "engine/graph.h"
+#include "engine/kernel.h"
+#include "engine/model_internal.h"
+#include "engine/plan.h"
+
+/* What a run reads; a native step gets its address. One of the two is set. */
+struct run_input {
+        const unsigned char *pixels; /* uint8 [N, H, W, C] */
+        const float *tensor;         /* [N, C, H, W] */
+};
+
+#define BUFFER_RUN_INPUT 0u /* the struct run_input of the run */
+
+struct plan_buffer {
+        size_t bytes;
+        const void *constant; /* weights; NULL: in the arena, or BUFFER_RUN_INPUT */
+        uint32_t first, last; /* steps */
+        size_t offset;        /* in the arena */
+};
+
+struct step {
+        const struct kernel *kernel;
+        const char *node, *op, *shape;
+        const uint32_t *buffers; /* kernel_n_args() */
+        double flop;
+        size_t bytes;
+};
+
+struct plan {
+        const struct model *model;
+        size_t batch;
+        unsigned threads;
+        struct kernels *kernels;
+        struct graph *graph; /* for the names of nodes */
+        struct pool *pool;
+
+        struct step *steps;
+        size_t n_steps, n_steps_allocated;
+        struct plan_buffer *buffers;
+        size_t n_buffers, n_buffers_allocated;
+
+        uint32_t output_buffer;
+        size_t output_elements;
+        struct shape output_shape;
+        size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;
+};
+
+/* Fills steps, buffers and the output from the plan's graph; constants go to weights. */
+int plan_lower(struct plan *plan, struct weights *weights, struct error *error);
