@@ -180,3 +180,9 @@ def classifier_of_five_layers_batch_3(c):
     inner = c.add("Relu", c.batch_norm(c.conv(value, 8, 8, 3, pads=[1, 1, 1, 1]), 8))
     value = c.add("Relu", c.add("Add", c.batch_norm(c.conv(inner, 8, 8, 3, pads=[1, 1, 1, 1]), 8), value))
     return c.add("Gemm", c.pooled(value), c.uniform(10, 8), c.uniform(10), transB=1)
+
+
+@case((1, 4, 6, 6), external="weights.bin")
+def external_data_beside_the_model(c):
+    value = c.add("Relu", c.conv("input", 8, 4, 3, bias=True))
+    return c.add("Gemm", c.pooled(value), c.uniform(5, 8), c.uniform(5), transB=1)

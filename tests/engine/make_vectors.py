@@ -24,29 +24,39 @@ import cases_shape  # noqa: F401
 from onnx_case import CASES, Case
 
 
+def reference(path, x):
+    """ONNX Runtime's output, the operators one after another as the file has them."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    return session.run(["output"], {"input": x})[0]
+
+
 def write_case(name, directory):
     build, shape, opset, low, high, options = CASES[name]
+    directory = directory / name
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "model.onnx"
     c = Case(name)
     output = build(c)
+    options = dict(options)
+    external = options.pop("external", None)
+    if external:
+        c.move_weights(directory / external)
     model = c.model(output, shape, opset, **options)
+    path.write_bytes(model.SerializeToString(deterministic=True))
     x = c.uniform(*shape, low=low, high=high)
-    session_options = onnxruntime.SessionOptions()
-    session_options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session_options.log_severity_level = 3
-    session_options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options, ["CPUExecutionProvider"])
-    (y,) = session.run(["output"], {"input": x})
+    y = reference(path, x)
     if not np.isfinite(y).all() or np.abs(y).max() < 1e-3:
         raise ValueError(f"{name}: the output says nothing")
 
     # Only now is the output's shape known; its first axis is open as the input's is.
     rows = y.shape[0] if "batch" in options else "N" if y.shape[0] == shape[0] else "rows"
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("output", TensorProto.FLOAT, [rows, *y.shape[1:]]))
-    onnx.checker.check_model(model, full_check=True)
-
-    directory = directory / name
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(str(path), full_check=True)
     np.save(directory / "input.npy", x)
     np.save(directory / "output.npy", y)
 

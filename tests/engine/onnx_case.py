@@ -9,7 +9,7 @@ CASES = {}
 
 def case(shape=(1, 4, 7, 9), opset=13, low=-1.0, high=1.0, **options):
     """Registers a function (Case) -> name of the output value, under the function's own name. The input has the given
-    shape and lies between low and high; options go to Case.model()."""
+    shape and lies between low and high; external names a file for the weights; other options go to Case.model()."""
 
     def register(build):
         CASES[build.__name__] = (build, shape, opset, low, high, options)
@@ -82,6 +82,19 @@ class Case:
 
     def int64(self, *values):
         return self.constant(values, np.int64)
+
+    def move_weights(self, path):
+        """Moves the initializers' bytes into a file of their own, each at an offset that is a multiple of 64."""
+        data = b""
+        for initializer in self.initializers:
+            data += bytes(-len(data) % 64)
+            where = {"location": path.name, "offset": len(data), "length": len(initializer.raw_data)}
+            for key, value in where.items():
+                initializer.external_data.add(key=key, value=str(value))
+            data += initializer.raw_data
+            initializer.ClearField("raw_data")
+            initializer.data_location = TensorProto.EXTERNAL
+        path.write_bytes(data)
 
     def model(self, output, input_shape, opset=13, ir_version=None, batch="N", listed_inputs=False):
         """The finished model; output is the value that becomes the graph's output "output", of unknown shape."""
