@@ -63,25 +63,25 @@ static const struct {
         enum image_format format;
 } magics[] = {
 #define MAGIC(string) string, sizeof(string) - 1
-        {"JPEG", MAGIC("\xff\xd8\xff"), IMAGE_FORMAT_JPEG},
-        {"PNG", MAGIC("\x89PNG\r\n\x1a\n"), IMAGE_FORMAT_UNKNOWN},
-        {"WebP", MAGIC("RIFF????WEBP"), IMAGE_FORMAT_UNKNOWN},
-        {"GIF", MAGIC("GIF8"), IMAGE_FORMAT_UNKNOWN},
-        {"AVIF", MAGIC("????ftypavif"), IMAGE_FORMAT_UNKNOWN},
-        {"AVIF", MAGIC("????ftypavis"), IMAGE_FORMAT_UNKNOWN},
-        {"HEIF", MAGIC("????ftyphei"), IMAGE_FORMAT_UNKNOWN},
-        {"HEIF", MAGIC("????ftyphev"), IMAGE_FORMAT_UNKNOWN},
-        {"HEIF", MAGIC("????ftypmif1"), IMAGE_FORMAT_UNKNOWN},
-        {"HEIF", MAGIC("????ftypmsf1"), IMAGE_FORMAT_UNKNOWN},
-        {"TIFF", MAGIC("II*\0"), IMAGE_FORMAT_UNKNOWN},
-        {"TIFF", MAGIC("MM\0*"), IMAGE_FORMAT_UNKNOWN},
-        {"JPEG XL", MAGIC("\xff\x0a"), IMAGE_FORMAT_UNKNOWN},
-        {"JPEG XL", MAGIC("\0\0\0\x0cJXL "), IMAGE_FORMAT_UNKNOWN},
-        {"JPEG 2000", MAGIC("\0\0\0\x0cjP  "), IMAGE_FORMAT_UNKNOWN},
-        {"JPEG 2000", MAGIC("\xff\x4f\xff\x51"), IMAGE_FORMAT_UNKNOWN},
-        {"Photoshop", MAGIC("8BPS"), IMAGE_FORMAT_UNKNOWN},
-        {"BMP", MAGIC("BM????\0\0\0\0"), IMAGE_FORMAT_UNKNOWN},
-        {"ICO", MAGIC("\0\0\1\0"), IMAGE_FORMAT_UNKNOWN},
+        {"a JPEG", MAGIC("\xff\xd8\xff"), IMAGE_FORMAT_JPEG},
+        {"a PNG", MAGIC("\x89PNG\r\n\x1a\n"), IMAGE_FORMAT_UNKNOWN},
+        {"a WebP", MAGIC("RIFF????WEBP"), IMAGE_FORMAT_UNKNOWN},
+        {"a GIF", MAGIC("GIF8"), IMAGE_FORMAT_UNKNOWN},
+        {"an AVIF", MAGIC("????ftypavif"), IMAGE_FORMAT_UNKNOWN},
+        {"an AVIF", MAGIC("????ftypavis"), IMAGE_FORMAT_UNKNOWN},
+        {"a HEIF", MAGIC("????ftyphei"), IMAGE_FORMAT_UNKNOWN},
+        {"a HEIF", MAGIC("????ftyphev"), IMAGE_FORMAT_UNKNOWN},
+        {"a HEIF", MAGIC("????ftypmif1"), IMAGE_FORMAT_UNKNOWN},
+        {"a HEIF", MAGIC("????ftypmsf1"), IMAGE_FORMAT_UNKNOWN},
+        {"a TIFF", MAGIC("II*\0"), IMAGE_FORMAT_UNKNOWN},
+        {"a TIFF", MAGIC("MM\0*"), IMAGE_FORMAT_UNKNOWN},
+        {"a JPEG XL", MAGIC("\xff\x0a"), IMAGE_FORMAT_UNKNOWN},
+        {"a JPEG XL", MAGIC("\0\0\0\x0cJXL "), IMAGE_FORMAT_UNKNOWN},
+        {"a JPEG 2000", MAGIC("\0\0\0\x0cjP  "), IMAGE_FORMAT_UNKNOWN},
+        {"a JPEG 2000", MAGIC("\xff\x4f\xff\x51"), IMAGE_FORMAT_UNKNOWN},
+        {"a Photoshop", MAGIC("8BPS"), IMAGE_FORMAT_UNKNOWN},
+        {"a BMP", MAGIC("BM????\0\0\0\0"), IMAGE_FORMAT_UNKNOWN},
+        {"an ICO", MAGIC("\0\0\1\0"), IMAGE_FORMAT_UNKNOWN},
 #undef MAGIC
 };
 
@@ -118,7 +118,7 @@ static int refuse_unknown(const unsigned char *bytes, size_t size, struct error 
                                  size, size == 1 ? "" : "s");
         for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
                 if (magic_matches(magics[i].magic, magics[i].n_magic, bytes, size))
-                        return error_set(error, ERROR_UNSUPPORTED, "this is a %s image; supported: JPEG",
+                        return error_set(error, ERROR_UNSUPPORTED, "this is %s image; supported: JPEG",
                                          magics[i].name);
         if (looks_like_text(bytes, size))
                 return error_set(error, ERROR_UNSUPPORTED,

@@ -2,7 +2,7 @@
 /*
  * resize: an antialiased, separable resize of uint8 RGB that takes its input row by row, from top to bottom.
  *
- * Equal to the bit to Pillow's Image.resize(size, filter, box) followed by crop(). Only the pixels that
+ * Equal to the bit to Image.resize(size, filter, box) of Pillow 13, followed by crop(). Only the pixels that
  * survive the crop are computed, and never more than the rows that one output row needs are held. A struct
  * resizer belongs to one thread at a time and keeps its memory from one picture to the next.
  */
@@ -31,9 +31,6 @@ unsigned char *resizer_row(struct resizer *resizer);
 
 /* Takes that row; to be called y->in times. The output is complete after the last one. */
 void resizer_commit(struct resizer *resizer);
-
-/* The input rows that count are [*ret_begin, *ret_end); what is in the others does not matter. */
-void resizer_rows(const struct resizer *resizer, size_t *ret_begin, size_t *ret_end);
 
 /* Gives memory back, so that no buffer of more than max_bytes is kept. */
 void resizer_trim(struct resizer *resizer, size_t max_bytes);
