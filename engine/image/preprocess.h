@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/error.h"
+
 enum image_filter {
         IMAGE_FILTER_BILINEAR, /* Pillow's BILINEAR: a triangle, widened by the scale when shrinking */
         IMAGE_FILTER_BICUBIC,  /* Pillow's BICUBIC, a = -0.5 */
@@ -32,3 +34,19 @@ struct preprocess {
 /* torchvision's ImageNet classification defaults: shorter side 256, bilinear, crop 224, pixels / 255,
  * mean (0.485, 0.456, 0.406), deviation (0.229, 0.224, 0.225). */
 extern const struct preprocess PREPROCESS_IMAGENET;
+
+/* Fails with ERROR_INVALID, ERROR_LIMIT (PREPROCESS_MAX_SIDE) or ERROR_UNSUPPORTED where image_decode()
+ * cannot follow; rescale_factor, mean and std are not looked at. */
+int preprocess_check(const struct preprocess *preprocess, struct error *error);
+
+/* One axis of resize and crop, in pixels. */
+struct preprocess_axis {
+        size_t resized; /* the whole axis after the resize */
+        size_t from, n; /* what the crop keeps of it: [from, from + n) */
+        size_t padding; /* zeros in the crop before that; what is left after it is zeros, too */
+};
+
+/* The arithmetic of torchvision's Resize and CenterCrop for a picture of width x height pixels, both at
+ * least 1 and at most 65535. preprocess has passed preprocess_check(). */
+void preprocess_layout(struct preprocess_axis *ret_x, struct preprocess_axis *ret_y,
+                       const struct preprocess *preprocess, size_t width, size_t height);
