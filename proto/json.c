@@ -69,10 +69,6 @@ bool json_add_float(cJSON *object, const char *key, float value) {
                 if (strtof(text, NULL) == value)
                         break;
         }
-        /* A program that embeds this may run in a locale that writes 0,5. */
-        for (char *p = text; *p; p++)
-                if (!strchr("0123456789+-e", *p))
-                        *p = '.';
         return json_add(object, key, cJSON_CreateRaw(text));
 }
 

@@ -26,7 +26,8 @@ bool json_append(cJSON *array, cJSON *item);
 bool json_add_text(cJSON *object, const char *key, const char *text);
 bool json_add_size(cJSON *object, const char *key, size_t value);
 
-/* The fewest digits that read back as the same float. value must be finite. */
+/* The fewest digits that read back as the same float. value must be finite, and the process in the C locale,
+ * where every program starts that does not call setlocale(). */
 bool json_add_float(cJSON *object, const char *key, float value);
 
 /* At most three decimals. What is no duration (negative, not finite) becomes 0. */
