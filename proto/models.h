@@ -21,7 +21,9 @@ struct models_entry {
         size_t n_costs;
 };
 
-/* One model, labels included. Fails with ERROR_NO_MEMORY. */
+/* One model, labels included: {"name", "version", "precision", "precision_why", "input": {"channels",
+ * "height", "width"}, "n_classes", "labels": ["tench", null, ...], "cost_table": [{"batch", "threads",
+ * "ms"}]}; no "labels" where there are none. Fails with ERROR_NO_MEMORY. */
 int models_entry_to_json(char **ret_text, size_t *ret_size, const struct models_entry *entry,
                          struct error *error);
 

@@ -2,6 +2,10 @@
 /*
  * problem: an error as a client sees it, RFC 9457 (application/problem+json).
  *
+ * The "type" is PROBLEM_TYPE_PREFIX and the slug: a name to compare with, stable between versions. It is a
+ * URN and no URL, so that it never pretends to be a page that somebody keeps alive; what to do is in
+ * "detail".
+ *
  * Plain values without ownership: the strings are borrowed, detail is inside. Thread safe.
  */
 #include <stddef.h>
@@ -27,6 +31,7 @@ enum problem_type {
 };
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
+#define PROBLEM_TYPE_PREFIX  "urn:saccade:problem:"
 
 struct problem {
         enum problem_type type;
@@ -34,11 +39,12 @@ struct problem {
         const char *instance; /* the request id, or NULL */
 };
 
+/* What is no type at all is told as PROBLEM_INTERNAL. */
 int problem_status(enum problem_type type);        /* 404 */
 const char *problem_title(enum problem_type type); /* "Not found" */
-const char *
-problem_slug(enum problem_type type); /* "not-found", the last part of the type URI; a metric label too */
+const char *problem_slug(enum problem_type type);  /* "not-found"; a metric label too */
 
+/* Sets type and detail, and instance to NULL. A longer text is cut between characters, and ends in "...". */
 void problem_set(struct problem *problem, enum problem_type type, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 

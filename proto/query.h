@@ -1,8 +1,11 @@
 #pragma once
 /*
- * query: the query string of a URL, application/x-www-form-urlencoded as the URL standard parses it.
+ * query: the query string of a URL, application/x-www-form-urlencoded as the URL standard parses it: '+' is
+ * a blank, a pair without '=' has the value "", empty pairs do not count, bytes that are not UTF-8 become
+ * U+FFFD, and keys may come twice.
  *
- * Input is hostile: the number of pairs is bounded, a bad escape or a NUL byte is an error.
+ * Input is hostile: the number of pairs is bounded. Stricter than the standard in two points, because both
+ * are mistakes that a client wants to hear of: '%' without two hex digits and a NUL byte are errors.
  */
 #include <stddef.h>
 
@@ -20,6 +23,7 @@ int query_parse(struct query **ret_query, const char *text, size_t size, struct 
 void query_free(struct query *query);
 DEFINE_CLEANUP(query)
 
+/* Decoded, UTF-8, without a NUL inside; they live as long as the query. index < query_n_pairs(). */
 size_t query_n_pairs(const struct query *query);
 const char *query_key(const struct query *query, size_t index);
 const char *query_value(const struct query *query, size_t index);
