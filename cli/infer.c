@@ -1,0 +1,130 @@
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "engine/cpu.h"
+#include "engine/npy.h"
+#include "engine/plan.h"
+
+struct infer_values {
+        const char *config, *model, *input, *output;
+        int precision;
+        unsigned threads;
+};
+
+static const struct option infer_options[] = {
+        OPTION_ROW_MODEL(struct infer_values),
+        {.name = "input",
+         .argument = "X.npy",
+         .type = OPTION_STRING,
+         .offset = offsetof(struct infer_values, input),
+         .help = "tensor [N, C, H, W] as the network takes it, already normalised; '-' reads stdin"},
+        {.name = "output",
+         .argument = "Y.npy",
+         .type = OPTION_STRING,
+         .offset = offsetof(struct infer_values, output),
+         .help = "where the network's output goes, as float32"},
+        OPTION_ROW_PRECISION(struct infer_values),
+        OPTION_ROW_THREADS(struct infer_values),
+        OPTION_ROW_CONFIG(struct infer_values),
+        {0},
+};
+
+static void infer_init(void *values) {
+        (void)values;
+}
+
+static int check_shape(const struct npy *npy, const struct model *model, struct error *error) {
+        struct model_input input = model_input(model);
+
+        if (npy->rank != 4)
+                return error_set(
+                        error, ERROR_INVALID,
+                        "%zu dimensions; %s takes 4: [N, %zu, %zu, %zu] (add the batch: array[None])",
+                        npy->rank, model_name(model), input.channels, input.height, input.width);
+        if (npy->dims[1] != input.channels || npy->dims[2] != input.height || npy->dims[3] != input.width)
+                return error_set(error, ERROR_INVALID,
+                                 "shape [%zu, %zu, %zu, %zu]; %s takes [N, %zu, %zu, %zu]", npy->dims[0],
+                                 npy->dims[1], npy->dims[2], npy->dims[3], model_name(model), input.channels,
+                                 input.height, input.width);
+        if (npy->dims[0] < 1 || npy->dims[0] > PLAN_MAX_BATCH)
+                return error_set(error, ERROR_LIMIT, "a batch of %zu; it must be 1 to %u", npy->dims[0],
+                                 PLAN_MAX_BATCH);
+        return 0;
+}
+
+static int infer(const struct infer_values *v, struct error *error) {
+        _cleanup_(blob_release) struct blob blob = BLOB_NONE;
+        _cleanup_(npy_release) struct npy npy = {0};
+        _cleanup_(model_freep) struct model *model = NULL;
+        _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(run_freep) struct run *run = NULL;
+        _cleanup_(freep) float *output = NULL;
+        struct plan_options options = {.threads = v->threads > 0 ? v->threads : cpu_count()};
+        size_t dims[8], rank;
+        int r;
+
+        r = common_open_model(&model, v->model, error);
+        if (r < 0)
+                return r;
+        r = common_read_input(&blob, v->input, COMMON_MAX_TENSOR_BYTES, error);
+        if (r < 0)
+                return r;
+        r = npy_parse(&npy, blob.bytes, blob.size, error);
+        if (r < 0)
+                return error_prefix(error, r, "%s", v->input);
+        blob_release(&blob);
+        r = check_shape(&npy, model, error);
+        if (r < 0)
+                return error_prefix(error, r, "%s", v->input);
+
+        options.batch = npy.dims[0];
+        r = plan_new(&plan, model, &options, error);
+        if (r < 0)
+                return r;
+        r = run_new(&run, plan, error);
+        if (r < 0)
+                return r;
+        output = calloc(plan_output_elements(plan), sizeof(*output));
+        if (!output)
+                return error_no_memory(error);
+        r = run_execute_tensor(run, npy.values, output, error);
+        if (r < 0)
+                return r;
+        rank = plan_output_shape(plan, dims);
+        return npy_write(v->output, output, dims, rank, error);
+}
+
+static int infer_run(const void *values, _unused_ const struct options *options) {
+        const struct infer_values *v = values;
+        struct error error = ERROR_NONE;
+        int r;
+
+        r = common_check_precision((enum precision)v->precision, &error);
+        if (r == 0 && (!v->input || !v->output))
+                r = error_set(&error, ERROR_INVALID, "--%s is missing; see saccade infer --help",
+                              v->input ? "output" : "input");
+        if (r < 0)
+                return common_fail("infer", EXIT_USAGE, &error);
+        r = infer(v, &error);
+        if (r < 0)
+                return common_fail("infer", EXIT_FAILED, &error);
+        return EXIT_DONE;
+}
+
+const struct command COMMAND_INFER = {
+        .name = "infer",
+        .summary = "run a raw tensor, to compare with any framework",
+        .description =
+                "Reads a NumPy array, runs the network on it as it is, and writes what the network gives. "
+                "The "
+                "batch is the first dimension of the array. No image is decoded and nothing is normalised.",
+        .example =
+                "python3 -c 'import numpy; numpy.save(\"x.npy\", numpy.zeros((1, 3, 224, 224), \"f4\"))'\n"
+                "saccade infer --model resnet50.onnx --input x.npy --output y.npy\n",
+        .options = infer_options,
+        .values_bytes = sizeof(struct infer_values),
+        .values_init = infer_init,
+        .run = infer_run,
+        .runs_engine = true,
+};
