@@ -4,36 +4,35 @@
 #include <stdio.h>
 #include <string.h>
 
-int error_set(struct error *error, int code, const char *format, ...) {
+void error_fill(struct error *error, int code, const char *format, ...) {
         va_list args;
 
-        if (error) {
-                error->code = code;
-                va_start(args, format);
-                vsnprintf(error->text, sizeof(error->text), format, args);
-                va_end(args);
-        }
-        return code;
+        if (!error)
+                return;
+        error->code = code;
+        va_start(args, format);
+        vsnprintf(error->text, sizeof(error->text), format, args);
+        va_end(args);
 }
 
-int error_prefix(struct error *error, int code, const char *format, ...) {
-        char text[ERROR_TEXT_MAX];
+void error_fill_prefix(struct error *error, int code, const char *format, ...) {
+        char old[ERROR_TEXT_MAX];
         va_list args;
+        size_t used;
         int n;
 
         if (!error)
-                return code;
-
-        va_start(args, format);
-        n = vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
-        if (n >= 0 && (size_t)n < sizeof(text) - 1)
-                snprintf(text + n, sizeof(text) - (size_t)n, ": %s", error->text);
+                return;
+        memcpy(old, error->text, sizeof(old));
         error->code = code;
-        memcpy(error->text, text, sizeof(text));
-        return code;
-}
-
-int error_no_memory(struct error *error) {
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+        va_start(args, format);
+        n = vsnprintf(error->text, sizeof(error->text), format, args);
+        va_end(args);
+        used = n < 0 ? 0 : (size_t)n;
+        if (used + 2 < sizeof(error->text)) {
+                memcpy(error->text + used, ": ", 2);
+                used += 2;
+                memcpy(error->text + used, old, sizeof(old) - used);
+                error->text[sizeof(error->text) - 1] = '\0';
+        }
 }

@@ -26,13 +26,28 @@ struct error {
 
 #define ERROR_NONE ((struct error){0})
 
-/* Sets code and text; returns code, so that a caller can write: return error_set(error, ERROR_INVALID, ...);
- */
-int error_set(struct error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Sets code and text; its value is code, so that a caller can write: return error_set(error, ERROR_INVALID,
+ * ...); A macro, as the next one, so that the compiler sees which code comes back and that it is not 0. */
+#define error_set(error, code, ...)                                                                         \
+        ({                                                                                                  \
+                const int _code = (code);                                                                   \
+                error_fill((error), _code, __VA_ARGS__);                                                    \
+                _code;                                                                                      \
+        })
 
-/* Puts "prefix: " before the text that error already has; returns code. */
-int error_prefix(struct error *error, int code, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+/* Puts "prefix: " before the text that error already has; its value is code. */
+#define error_prefix(error, code, ...)                                                                      \
+        ({                                                                                                  \
+                const int _code = (code);                                                                   \
+                error_fill_prefix((error), _code, __VA_ARGS__);                                             \
+                _code;                                                                                      \
+        })
 
 /* ERROR_NO_MEMORY with the one text there is to say. */
-int error_no_memory(struct error *error);
+#define error_no_memory(error) error_set((error), ERROR_NO_MEMORY, "out of memory")
+
+/* Behind the macros. */
+void error_fill(struct error *error, int code, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+void error_fill_prefix(struct error *error, int code, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
