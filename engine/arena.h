@@ -14,8 +14,9 @@ struct arena_item {
 };
 
 /*
- * Places the items so that those which live at the same time do not overlap: the largest first, each into the tightest gap
- * (greedy by size, Pisarchyk and Lee 2020, section 5.2). *ret_bytes: what the arena must hold.
+ * Places the items so that those which live at the same time do not overlap: the largest first, each into
+ * the tightest gap (greedy by size, Pisarchyk and Lee 2020, section 5.2). *ret_bytes: what the arena must
+ * hold.
  */
 int arena_assign(struct arena_item *items, size_t n_items, size_t *ret_bytes, struct error *error);
 

@@ -9,12 +9,12 @@ enum eltwise_kind {
         ELTWISE_HARDSWISH, /* x * min(max(x + 3, 0), 6) / 6 */
         ELTWISE_LINEAR,    /* alpha * x + beta */
         ELTWISE_TANH,
-        ELTWISE_ELU,       /* x > 0 ? x : alpha * (exp(x) - 1) */
+        ELTWISE_ELU, /* x > 0 ? x : alpha * (exp(x) - 1) */
         ELTWISE_EXP,
         ELTWISE_LOG,
         ELTWISE_SQRT,
         ELTWISE_ABS,
-        ELTWISE_GELU_ERF,  /* x / 2 * (1 + erf(x / sqrt(2))) */
+        ELTWISE_GELU_ERF, /* x / 2 * (1 + erf(x / sqrt(2))) */
 };
 
 struct eltwise {

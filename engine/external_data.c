@@ -59,7 +59,8 @@ int external_data_read(struct tensor **ret_tensor, enum dtype dtype, const struc
         if (!location)
                 return error_set(error, ERROR_INVALID, "external data without a location");
         if (!location_is_inside(location))
-                return error_set(error, ERROR_INVALID, "external data: '%s' leaves the model's directory", location);
+                return error_set(error, ERROR_INVALID, "external data: '%s' leaves the model's directory",
+                                 location);
         if (!directory)
                 return error_set(error, ERROR_INVALID, "external data in a model that has no directory");
         text = entry_find(proto, "offset");
@@ -75,19 +76,21 @@ int external_data_read(struct tensor **ret_tensor, enum dtype dtype, const struc
                         return r;
         }
         if (length != bytes)
-                return error_set(error, ERROR_INVALID, "external data of %ju bytes, its shape and type need %zu",
+                return error_set(error, ERROR_INVALID,
+                                 "external data of %ju bytes, its shape and type need %zu",
                                  (uintmax_t)length, bytes);
 
         if ((size_t)snprintf(path, sizeof(path), "%s/%s", directory, location) >= sizeof(path))
                 return error_set(error, ERROR_LIMIT, "external data: the path is too long");
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
-                return error_set(error, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO, "external data: %s: %s", path,
-                                 strerror(errno));
+                return error_set(error, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO,
+                                 "external data: %s: %s", path, strerror(errno));
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return error_set(error, ERROR_INVALID, "external data: %s: not a regular file", path);
         if (offset > (uint64_t)st.st_size || bytes > (uint64_t)st.st_size - offset)
-                return error_set(error, ERROR_INVALID, "external data: %s ends before offset %ju + %zu bytes", path,
+                return error_set(error, ERROR_INVALID,
+                                 "external data: %s ends before offset %ju + %zu bytes", path,
                                  (uintmax_t)offset, bytes);
 
         r = tensor_new(&tensor, dtype, shape, error);

@@ -63,8 +63,8 @@ static int fuse_activation(struct fusion *fusion, struct node *node, struct erro
         if (n == 0 || !takes_post_ops(into) || into->n_post_ops + n > NODE_MAX_POST_OPS)
                 return 0;
         for (size_t i = 0; i < n; i++)
-                into->post_ops[into->n_post_ops++] =
-                        (struct post_op){.kind = POST_OP_ELTWISE, .eltwise = eltwise[i], .operand = VALUE_NONE};
+                into->post_ops[into->n_post_ops++] = (struct post_op){
+                        .kind = POST_OP_ELTWISE, .eltwise = eltwise[i], .operand = VALUE_NONE};
         return merge(fusion, into, node, node->type, error);
 }
 
@@ -94,14 +94,14 @@ static int fuse_residual(struct fusion *fusion, struct node *node, struct error 
         struct node *into = NULL;
         uint32_t residual = VALUE_NONE;
 
-        /* The later of two convolutions: the other summand is there when it runs. A sum comes before any activation, as
-         * the fast kernels have it. */
+        /* The later of two convolutions: the other summand is there when it runs. A sum comes before any
+         * activation, as the fast kernels have it. */
         for (size_t i = 0; i < 2; i++) {
                 struct node *conv = only_producer(fusion, node, i);
                 uint32_t other = node_input(node, 1 - i);
 
-                if (!(is(conv, "Conv") || is(conv, "ScaleShift")) || conv->n_post_ops > 0 || (into && conv < into) ||
-                    other == node_input(node, i) || graph->values[other].constant ||
+                if (!(is(conv, "Conv") || is(conv, "ScaleShift")) || conv->n_post_ops > 0 ||
+                    (into && conv < into) || other == node_input(node, i) || graph->values[other].constant ||
                     (producer(fusion, other) && producer(fusion, other) > conv) ||
                     !shape_equal(&graph->values[other].shape, shape) ||
                     !shape_equal(&graph->values[conv->outputs[0]].shape, shape))
@@ -126,8 +126,9 @@ static int fuse_matmul_bias(struct fusion *fusion, struct node *node, struct err
                 const struct tensor *bias = graph_input_constant(graph, node, 1 - i);
                 uint32_t *inputs;
 
-                if (!is(matmul, "MatMul") || !b || !bias || graph->values[matmul->inputs[0]].shape.rank != 2 ||
-                    b->shape.rank != 2 || bias->n_elements != b->shape.dims[1] || bias->shape.rank == 0 ||
+                if (!is(matmul, "MatMul") || !b || !bias ||
+                    graph->values[matmul->inputs[0]].shape.rank != 2 || b->shape.rank != 2 ||
+                    bias->n_elements != b->shape.dims[1] || bias->shape.rank == 0 ||
                     bias->shape.dims[bias->shape.rank - 1] != b->shape.dims[1] || bias->dtype != DTYPE_F32 ||
                     !shape_equal(&graph->values[node->outputs[0]].shape,
                                  &graph->values[matmul->outputs[0]].shape))
@@ -187,11 +188,13 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
 
         if (!is(pad, "Pad") || (strcmp(auto_pad, "NOTSET") != 0 && strcmp(auto_pad, "VALID") != 0) ||
             pad_read(begin, end, &value, fusion->graph, pad, NULL) < 0 ||
-            fusion->graph->values[pad->inputs[0]].shape.rank != 4 || begin[0] || begin[1] || end[0] || end[1])
+            fusion->graph->values[pad->inputs[0]].shape.rank != 4 || begin[0] || begin[1] || end[0] ||
+            end[1])
                 return;
         if (is(node, "MaxPool")) {
                 bool smaller = kernel && kernel->type == ATTRIBUTE_INTS && kernel->n == 2 &&
-                               MAX(begin[2], end[2]) < kernel->ints[0] && MAX(begin[3], end[3]) < kernel->ints[1];
+                               MAX(begin[2], end[2]) < kernel->ints[0] &&
+                               MAX(begin[3], end[3]) < kernel->ints[1];
 
                 if (!smaller || has_own_pads(node) ||
                     !(value == -INFINITY || (value == 0 && never_negative(fusion, pad->inputs[0]))))
@@ -200,7 +203,8 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
                 return;
         }
         if (is(node, "AveragePool")) {
-                /* Two kinds of padding in one window: only when the zeros of both count, or when there is one. */
+                /* Two kinds of padding in one window: only when the zeros of both count, or when there is
+                 * one. */
                 if (has_own_pads(node) || node_attribute_integer(node, "ceil_mode", 0) != 0)
                         return;
                 node->pads_count = true;

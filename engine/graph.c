@@ -165,7 +165,8 @@ const char *node_attribute_string(const struct node *node, const char *name, con
         return attribute && attribute->type == ATTRIBUTE_STRING ? attribute->string : otherwise;
 }
 
-void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype, const struct shape *shape) {
+void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
+                      const struct shape *shape) {
         uint32_t index = node_output(node, 0);
 
         if (index == VALUE_NONE)

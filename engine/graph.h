@@ -1,10 +1,11 @@
 #pragma once
 /*
- * graph: a network as values and nodes in execution order, the form in which it is read, simplified and specialised.
+ * graph: a network as values and nodes in execution order, the form in which it is read, simplified and
+ * specialised.
  *
- * Values and nodes are addressed by index. Strings, attributes and arrays live in the pool of the graph that made them;
- * a clone borrows them from its origin, which must outlive it. Not thread safe while it is changed; a graph that nobody
- * changes may be read, and cloned, by many threads.
+ * Values and nodes are addressed by index. Strings, attributes and arrays live in the pool of the graph that
+ * made them; a clone borrows them from its origin, which must outlive it. Not thread safe while it is
+ * changed; a graph that nobody changes may be read, and cloned, by many threads.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,7 +67,7 @@ struct post_op {
 struct node {
         const char *name, *type, *domain;
         int opset; /* version of its domain */
-        const struct operator *op;
+        const struct operator* op;
         const struct attribute *attributes;
         size_t n_attributes;
         uint32_t *inputs;
@@ -77,7 +78,7 @@ struct node {
         /* What fusion added: executed on the first output, in this order. */
         struct post_op post_ops[NODE_MAX_POST_OPS];
         size_t n_post_ops;
-        const char *fused; /* "+Clip", for tables; or NULL */
+        const char *fused;     /* "+Clip", for tables; or NULL */
         int64_t fused_pads[4]; /* top, left, bottom, right, to be added to the operator's own */
         bool pads_count;       /* AveragePool: the fused padding counts as elements */
 };
@@ -107,7 +108,8 @@ int graph_clone(struct graph **ret_graph, const struct graph *origin, struct err
 /* name is copied. Fails with ERROR_NO_MEMORY. */
 int graph_add_value(struct graph *graph, uint32_t *ret_value, const char *name, struct error *error);
 
-/* Takes over the caller's reference, until graph_free(): for tensors of attributes. Fails with ERROR_NO_MEMORY. */
+/* Takes over the caller's reference, until graph_free(): for tensors of attributes. Fails with
+ * ERROR_NO_MEMORY. */
 int graph_keep_tensor(struct graph *graph, struct tensor *tensor, struct error *error);
 
 /* Takes a reference of its own; shape and dtype follow. */
@@ -133,9 +135,11 @@ float node_attribute_real(const struct node *node, const char *name, float other
 const char *node_attribute_string(const struct node *node, const char *name, const char *otherwise);
 
 /* Sets what is known of the first output. */
-void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype, const struct shape *shape);
+void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
+                      const struct shape *shape);
 
-/* Values that another one replaces, for a pass that visits nodes in order: a replacement is known before its first use. */
+/* Values that another one replaces, for a pass that visits nodes in order: a replacement is known before its
+ * first use. */
 struct aliases {
         uint32_t *of; /* for each value that there was when the pass began */
         size_t n;
@@ -147,8 +151,8 @@ void aliases_set(struct aliases *aliases, uint32_t value, uint32_t by);
 uint32_t aliases_resolve(const struct aliases *aliases, uint32_t value);
 void aliases_apply(const struct aliases *aliases, struct node *node); /* to inputs and operands */
 
-/* How often each value is used: as an input, as the operand of a post-op, as the graph's output. n_values elements,
- * to be freed with free(); NULL where memory is out. */
+/* How often each value is used: as an input, as the operand of a post-op, as the graph's output. n_values
+ * elements, to be freed with free(); NULL where memory is out. */
 uint32_t *graph_count_uses(const struct graph *graph);
 
 /* The node that makes each value, or VALUE_NONE; n_values elements, to be freed with free(). */

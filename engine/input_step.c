@@ -51,8 +51,9 @@ static void input_run(const void *params, void *const *addresses) {
                 memcpy(dst, input->tensor, p->images * p->channels * p->pixels * sizeof(*dst));
 }
 
-int input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct preprocess *preprocess,
-                     const struct layout *layout, bool channels_last, struct error *error) {
+int input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                     const struct preprocess *preprocess, const struct layout *layout, bool channels_last,
+                     struct error *error) {
         struct shape shape = layout_shape(layout);
         struct input_params params = {
                 .images = shape.dims[0],
@@ -63,9 +64,9 @@ int input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels, 
 
         for (size_t c = 0; c < PIXEL_CHANNELS; c++)
                 for (size_t i = 0; i < 256; i++)
-                        params.table[c][i] =
-                                (float)(((double)i * (double)preprocess->rescale_factor - (double)preprocess->mean[c]) /
-                                        (double)preprocess->std[c]);
+                        params.table[c][i] = (float)(((double)i * (double)preprocess->rescale_factor -
+                                                      (double)preprocess->mean[c]) /
+                                                     (double)preprocess->std[c]);
         return kernel_native_new(ret_kernel, kernels, "native:input", input_run, &params, sizeof(params),
                                  (const struct layout *[]){layout, layout}, 2, error);
 }

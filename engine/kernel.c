@@ -7,7 +7,8 @@
 
 #include "base/pool.h"
 
-/* From libgomp, with which Debian's oneDNN is built; declared here because clang brings no omp.h without its own runtime. */
+/* From libgomp, with which Debian's oneDNN is built; declared here because clang brings no omp.h without its
+ * own runtime. */
 void omp_set_num_threads(int n);
 
 #define KERNEL_MAX_ARGS (KERNEL_CONCAT_MAX + 1u)
@@ -110,14 +111,16 @@ static const struct layout *layout_from_md(struct kernels *kernels, const dnnl_m
         return pool_copy(kernels->pool, md, 1, sizeof(*md));
 }
 
-const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape, const size_t *strides) {
+const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape,
+                                    const size_t *strides) {
         dnnl_memory_desc_t md;
         dnnl_dims_t dims, dnnl_strides;
 
         dims_from_shape(dims, shape);
         for (size_t i = 0; i < shape->rank; i++)
                 dnnl_strides[i] = (dnnl_dim_t)strides[i];
-        if (dnnl_memory_desc_init_by_strides(&md, (int)shape->rank, dims, dnnl_f32, dnnl_strides) != dnnl_success)
+        if (dnnl_memory_desc_init_by_strides(&md, (int)shape->rank, dims, dnnl_f32, dnnl_strides) !=
+            dnnl_success)
                 return NULL;
         return layout_from_md(kernels, &md);
 }
@@ -204,7 +207,8 @@ const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYT
         }
         for (int k = 0; k < blocking->inner_nblks; k++)
                 used += (size_t)snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "%d%c",
-                                         (int)blocking->inner_blks[k], (char)('a' + blocking->inner_idxs[k]));
+                                         (int)blocking->inner_blks[k],
+                                         (char)('a' + blocking->inner_idxs[k]));
         return buffer;
 }
 
@@ -270,7 +274,8 @@ static dnnl_alg_kind_t eltwise_alg(enum eltwise_kind kind) {
         return algs[kind];
 }
 
-static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernel_post_ops *post_ops, struct error *error) {
+static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernel_post_ops *post_ops,
+                    struct error *error) {
         _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
         _cleanup_(post_opsp) dnnl_post_ops_t ops = NULL;
         dnnl_status_t status;
@@ -283,9 +288,10 @@ static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernel_post_op
                 for (size_t i = 0; i < post_ops->n && status == dnnl_success; i++) {
                         const struct kernel_post_op *op = &post_ops->ops[i];
 
-                        status = op->sum ? dnnl_post_ops_append_sum(ops, 1)
-                                         : dnnl_post_ops_append_eltwise(ops, 1, eltwise_alg(op->eltwise.kind),
-                                                                        op->eltwise.alpha, op->eltwise.beta);
+                        status =
+                                op->sum ? dnnl_post_ops_append_sum(ops, 1)
+                                        : dnnl_post_ops_append_eltwise(ops, 1, eltwise_alg(op->eltwise.kind),
+                                                                       op->eltwise.alpha, op->eltwise.beta);
                 }
                 if (status == dnnl_success)
                         status = dnnl_primitive_attr_set_post_ops(attr, ops);
@@ -296,9 +302,10 @@ static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernel_post_op
         return 0;
 }
 
-/* Finishes a kernel from a primitive descriptor; roles: DNNL_ARG_..., in the order of the kernel's arguments. */
-static int kernel_from_pd(const struct kernel **ret_kernel, struct kernels *kernels, dnnl_primitive_desc_t pd,
-                          const int *roles, size_t n_roles, struct error *error) {
+/* Finishes a kernel from a primitive descriptor; roles: DNNL_ARG_..., in the order of the kernel's
+ * arguments. */
+static int kernel_from_pd(const struct kernel **ret_kernel, struct kernels *kernels,
+                          dnnl_primitive_desc_t pd, const int *roles, size_t n_roles, struct error *error) {
         struct kernel_arg args[KERNEL_MAX_ARGS];
         const dnnl_memory_desc_t *scratch;
         struct kernel *kernel;
@@ -307,10 +314,12 @@ static int kernel_from_pd(const struct kernel **ret_kernel, struct kernels *kern
         int r;
 
         for (size_t i = 0; i < n_roles; i++) {
-                const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, roles[i]);
+                const dnnl_memory_desc_t *md =
+                        dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, roles[i]);
 
                 if (!md)
-                        return error_set(error, ERROR_INTERNAL, "oneDNN: no descriptor of argument %d", roles[i]);
+                        return error_set(error, ERROR_INTERNAL, "oneDNN: no descriptor of argument %d",
+                                         roles[i]);
                 args[i] = (struct kernel_arg){.role = roles[i], .layout = layout_from_md(kernels, md)};
                 if (!args[i].layout)
                         return error_no_memory(error);
@@ -338,9 +347,9 @@ static int kernel_from_pd(const struct kernel **ret_kernel, struct kernels *kern
         return 0;
 }
 
-static int kernel_from_desc(const struct kernel **ret_kernel, struct kernels *kernels, const_dnnl_op_desc_t desc,
-                            const struct kernel_post_ops *post_ops, const int *roles, size_t n_roles,
-                            const char *what, struct error *error) {
+static int kernel_from_desc(const struct kernel **ret_kernel, struct kernels *kernels,
+                            const_dnnl_op_desc_t desc, const struct kernel_post_ops *post_ops,
+                            const int *roles, size_t n_roles, const char *what, struct error *error) {
         _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
         _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
         dnnl_status_t status;
@@ -380,14 +389,15 @@ static struct window_dims window_dims(const struct kernel_window *window) {
         return dims;
 }
 
-int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_conv *conv,
-                    struct error *error) {
+int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                    const struct kernel_conv *conv, struct error *error) {
         struct shape weights = {.rank = 4,
-                                .dims = {conv->dst.dims[1], conv->src.dims[1] / conv->groups, conv->window.kernel[0],
-                                         conv->window.kernel[1]}};
+                                .dims = {conv->dst.dims[1], conv->src.dims[1] / conv->groups,
+                                         conv->window.kernel[0], conv->window.kernel[1]}};
         struct shape grouped = {.rank = 5,
                                 .dims = {conv->groups, conv->dst.dims[1] / conv->groups,
-                                         conv->src.dims[1] / conv->groups, conv->window.kernel[0], conv->window.kernel[1]}};
+                                         conv->src.dims[1] / conv->groups, conv->window.kernel[0],
+                                         conv->window.kernel[1]}};
         struct shape bias = {.rank = 1, .dims = {conv->dst.dims[1]}};
         dnnl_memory_desc_t src_md, weights_md, bias_md, dst_md;
         struct window_dims window = window_dims(&conv->window);
@@ -406,22 +416,23 @@ int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels, c
         if (status == dnnl_success)
                 status = dnnl_dilated_convolution_forward_desc_init(
                         &desc, dnnl_forward_inference, dnnl_convolution_direct, &src_md, &weights_md,
-                        conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations, window.pads_begin,
-                        window.pads_end);
+                        conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
+                        window.pads_begin, window.pads_end);
         if (status != dnnl_success)
                 return failed(status, "convolution", error);
 
-        return conv->bias ? kernel_from_desc(ret_kernel, kernels, &desc, &conv->post_ops,
-                                             (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST},
-                                             4, "convolution", error)
+        return conv->bias ? kernel_from_desc(
+                                    ret_kernel, kernels, &desc, &conv->post_ops,
+                                    (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST}, 4,
+                                    "convolution", error)
                           : kernel_from_desc(ret_kernel, kernels, &desc, &conv->post_ops,
                                              (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3,
                                              "convolution", error);
 }
 
-int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct shape *src,
-                             size_t n_outputs, bool bias, const struct kernel_post_ops *post_ops,
-                             struct error *error) {
+int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                             const struct shape *src, size_t n_outputs, bool bias,
+                             const struct kernel_post_ops *post_ops, struct error *error) {
         struct shape weights = {.rank = 2, .dims = {n_outputs, src->dims[1]}};
         struct shape bias_shape = {.rank = 1, .dims = {n_outputs}};
         struct shape dst = {.rank = 2, .dims = {src->dims[0], n_outputs}};
@@ -437,16 +448,16 @@ int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *k
         if (status == dnnl_success)
                 status = md_any(&dst_md, &dst);
         if (status == dnnl_success)
-                status = dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference, &src_md, &weights_md,
-                                                              bias ? &bias_md : NULL, &dst_md);
+                status = dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference, &src_md,
+                                                              &weights_md, bias ? &bias_md : NULL, &dst_md);
         if (status != dnnl_success)
                 return failed(status, "inner product", error);
         return bias ? kernel_from_desc(ret_kernel, kernels, &desc, post_ops,
-                                       (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST}, 4,
-                                       "inner product", error)
+                                       (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST},
+                                       4, "inner product", error)
                     : kernel_from_desc(ret_kernel, kernels, &desc, post_ops,
-                                       (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3, "inner product",
-                                       error);
+                                       (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3,
+                                       "inner product", error);
 }
 
 int kernel_matmul_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *a,
@@ -464,8 +475,8 @@ int kernel_matmul_new(const struct kernel **ret_kernel, struct kernels *kernels,
                                 (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3, "matmul", error);
 }
 
-int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_pool *pool,
-                    struct error *error) {
+int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                    const struct kernel_pool *pool, struct error *error) {
         static const dnnl_alg_kind_t algs[] = {
                 [KERNEL_POOL_MAX] = dnnl_pooling_max,
                 [KERNEL_POOL_AVERAGE] = dnnl_pooling_avg_exclude_padding,
@@ -478,18 +489,17 @@ int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels, c
 
         status = md_any(&dst_md, &pool->dst);
         if (status == dnnl_success)
-                status = dnnl_pooling_v2_forward_desc_init(&desc, dnnl_forward_inference, algs[pool->kind],
-                                                           &pool->src_layout->md, &dst_md, window.strides,
-                                                           window.kernel, window.dilations, window.pads_begin,
-                                                           window.pads_end);
+                status = dnnl_pooling_v2_forward_desc_init(
+                        &desc, dnnl_forward_inference, algs[pool->kind], &pool->src_layout->md, &dst_md,
+                        window.strides, window.kernel, window.dilations, window.pads_begin, window.pads_end);
         if (status != dnnl_success)
                 return failed(status, "pooling", error);
-        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2, "pooling",
-                                error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
+                                "pooling", error);
 }
 
-int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
-                       const struct eltwise *eltwise, struct error *error) {
+int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                       const struct layout *layout, const struct eltwise *eltwise, struct error *error) {
         dnnl_eltwise_desc_t desc;
         dnnl_status_t status;
 
@@ -497,12 +507,13 @@ int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels
                                                 &layout->md, eltwise->alpha, eltwise->beta);
         if (status != dnnl_success)
                 return failed(status, "eltwise", error);
-        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2, "eltwise",
-                                error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
+                                "eltwise", error);
 }
 
-int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels, enum kernel_binary_kind kind,
-                      const struct layout *a, const struct layout *b, struct error *error) {
+int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                      enum kernel_binary_kind kind, const struct layout *a, const struct layout *b,
+                      struct error *error) {
         static const dnnl_alg_kind_t algs[] = {
                 [KERNEL_BINARY_ADD] = dnnl_binary_add,
                 [KERNEL_BINARY_SUB] = dnnl_binary_sub,
@@ -519,8 +530,8 @@ int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels,
                                 (int[]){DNNL_ARG_SRC_0, DNNL_ARG_SRC_1, DNNL_ARG_DST}, 3, "binary", error);
 }
 
-int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *const *srcs,
-                      size_t n_srcs, size_t axis, struct error *error) {
+int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                      const struct layout *const *srcs, size_t n_srcs, size_t axis, struct error *error) {
         _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
         _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
         dnnl_memory_desc_t mds[KERNEL_CONCAT_MAX];
@@ -536,22 +547,23 @@ int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels,
         r = attr_new(&attr, NULL, error);
         if (r < 0)
                 return r;
-        status = dnnl_concat_primitive_desc_create(&pd, NULL, (int)n_srcs, (int)axis, mds, attr, kernels->engine);
+        status = dnnl_concat_primitive_desc_create(&pd, NULL, (int)n_srcs, (int)axis, mds, attr,
+                                                   kernels->engine);
         if (status != dnnl_success)
                 return failed(status, "concat", error);
         return kernel_from_pd(ret_kernel, kernels, pd, roles, n_srcs + 1, error);
 }
 
-int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
-                       size_t axis, struct error *error) {
+int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                       const struct layout *layout, size_t axis, struct error *error) {
         dnnl_softmax_desc_t desc;
         dnnl_status_t status;
 
         status = dnnl_softmax_forward_desc_init(&desc, dnnl_forward_inference, &layout->md, (int)axis);
         if (status != dnnl_success)
                 return failed(status, "softmax", error);
-        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2, "softmax",
-                                error);
+        return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
+                                "softmax", error);
 }
 
 int kernel_mean_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
@@ -579,7 +591,8 @@ int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels
         r = attr_new(&attr, NULL, error);
         if (r < 0)
                 return r;
-        status = dnnl_reorder_primitive_desc_create(&pd, &src->md, kernels->engine, &dst->md, kernels->engine, attr);
+        status = dnnl_reorder_primitive_desc_create(&pd, &src->md, kernels->engine, &dst->md,
+                                                    kernels->engine, attr);
         if (status != dnnl_success)
                 return failed(status, "reorder", error);
         return kernel_from_pd(ret_kernel, kernels, pd, (int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, 2, error);
@@ -624,7 +637,8 @@ size_t kernel_scratch_bytes(const struct kernel *kernel) {
 
 /* ---- calls ---- */
 
-static int call_bind(struct call *call, int role, const struct layout *layout, void *address, struct error *error) {
+static int call_bind(struct call *call, int role, const struct layout *layout, void *address,
+                     struct error *error) {
         dnnl_memory_t memory;
         dnnl_status_t status;
 
@@ -646,11 +660,13 @@ int call_new(struct call **ret_call, const struct kernel *kernel, void *const *a
         call->kernel = kernel;
         memcpy(call->addresses, addresses, kernel->n_args * sizeof(*addresses));
         if (kernel->primitive) {
-                status = dnnl_stream_create(&call->stream, kernel->kernels->engine, dnnl_stream_default_flags);
+                status = dnnl_stream_create(&call->stream, kernel->kernels->engine,
+                                            dnnl_stream_default_flags);
                 if (status != dnnl_success)
                         return failed(status, "stream", error);
                 for (size_t i = 0; i < kernel->n_args; i++) {
-                        r = call_bind(call, kernel->args[i].role, kernel->args[i].layout, addresses[i], error);
+                        r = call_bind(call, kernel->args[i].role, kernel->args[i].layout, addresses[i],
+                                      error);
                         if (r < 0)
                                 return r;
                 }

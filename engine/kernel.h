@@ -2,10 +2,11 @@
 /*
  * kernel: the one place that knows oneDNN (2.6 today; 3.x differs in what onednn*.c alone would show).
  *
- * A layout says how a float32 tensor lies in memory. A kernel is compiled code for given layouts; it is immutable. A call
- * binds a kernel to addresses and may be executed by one thread at a time, again and again, without allocating.
- * Layouts and kernels belong to the struct kernels that made them and live as long; a struct kernels is filled by one
- * thread. All kernels of one struct kernels are for the same number of threads.
+ * A layout says how a float32 tensor lies in memory. A kernel is compiled code for given layouts; it is
+ * immutable. A call binds a kernel to addresses and may be executed by one thread at a time, again and
+ * again, without allocating. Layouts and kernels belong to the struct kernels that made them and live as
+ * long; a struct kernels is filled by one thread. All kernels of one struct kernels are for the same number
+ * of threads.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,8 @@ int kernels_new(struct kernels **ret_kernels, unsigned threads, struct error *er
 void kernels_free(struct kernels *kernels);
 DEFINE_CLEANUP(kernels)
 
-/* Makes the calling thread use as many OpenMP threads as the kernels were made for; before call_execute(). */
+/* Makes the calling thread use as many OpenMP threads as the kernels were made for; before call_execute().
+ */
 void kernels_enter(const struct kernels *kernels);
 
 /* ---- layouts ---- */
@@ -34,7 +36,8 @@ void kernels_enter(const struct kernels *kernels);
 const struct layout *layout_plain(struct kernels *kernels, const struct shape *shape); /* row-major */
 const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape,
                                     const size_t *strides); /* in elements */
-const struct layout *layout_channels_last(struct kernels *kernels, const struct shape *shape); /* [N, C, H, W] as NHWC */
+const struct layout *layout_channels_last(struct kernels *kernels,
+                                          const struct shape *shape); /* [N, C, H, W] as NHWC */
 
 bool layout_equal(const struct layout *a, const struct layout *b);
 bool layout_is_plain(const struct layout *layout);
@@ -71,7 +74,7 @@ size_t kernel_scratch_bytes(const struct kernel *kernel);
 /* A window sliding over height and width, in this order. */
 struct kernel_window {
         size_t kernel[2], strides[2], dilations[2]; /* dilation 1: none */
-        int64_t pads_begin[2], pads_end[2];         /* what makes the output exactly as large as the caller says */
+        int64_t pads_begin[2], pads_end[2]; /* what makes the output exactly as large as the caller says */
 };
 
 struct kernel_conv {
@@ -83,14 +86,15 @@ struct kernel_conv {
         struct kernel_post_ops post_ops;
 };
 
-/* Arguments: src, weights ([O, I, kh, kw], or [G, O/G, I/G, kh, kw] where groups > 1), bias [O] where asked for, dst. */
-int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_conv *conv,
-                    struct error *error);
+/* Arguments: src, weights ([O, I, kh, kw], or [G, O/G, I/G, kh, kw] where groups > 1), bias [O] where asked
+ * for, dst. */
+int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                    const struct kernel_conv *conv, struct error *error);
 
 /* Arguments: src [M, K], weights [N, K], bias [N] where asked for, dst [M, N]. */
-int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct shape *src,
-                             size_t n_outputs, bool bias, const struct kernel_post_ops *post_ops,
-                             struct error *error);
+int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                             const struct shape *src, size_t n_outputs, bool bias,
+                             const struct kernel_post_ops *post_ops, struct error *error);
 
 /* Arguments: a [..., M, K], b [..., K, N], dst; batch dimensions equal or 1. */
 int kernel_matmul_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *a,
@@ -106,27 +110,28 @@ struct kernel_pool {
 };
 
 /* Arguments: src, dst. */
-int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_pool *pool,
-                    struct error *error);
+int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                    const struct kernel_pool *pool, struct error *error);
 
 /* Arguments: src, dst in the same layout; may be the same address. */
-int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
-                       const struct eltwise *eltwise, struct error *error);
+int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                       const struct layout *layout, const struct eltwise *eltwise, struct error *error);
 
 enum kernel_binary_kind { KERNEL_BINARY_ADD, KERNEL_BINARY_SUB, KERNEL_BINARY_MUL, KERNEL_BINARY_DIV };
 
 /* Arguments: a, b (dimensions equal to a's or 1), dst in a's layout; a and dst may be the same address. */
-int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels, enum kernel_binary_kind kind,
-                      const struct layout *a, const struct layout *b, struct error *error);
+int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                      enum kernel_binary_kind kind, const struct layout *a, const struct layout *b,
+                      struct error *error);
 
 /* Arguments: the sources, dst. */
 #define KERNEL_CONCAT_MAX 64u
-int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *const *srcs,
-                      size_t n_srcs, size_t axis, struct error *error);
+int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                      const struct layout *const *srcs, size_t n_srcs, size_t axis, struct error *error);
 
 /* Arguments: src, dst in the same layout; may be the same address. */
-int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *layout,
-                       size_t axis, struct error *error);
+int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                       const struct layout *layout, size_t axis, struct error *error);
 
 /* Mean over the dimensions where dst's is 1. Arguments: src, dst. */
 int kernel_mean_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
@@ -137,7 +142,8 @@ int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels
                        const struct layout *dst, struct error *error);
 
 /*
- * Own code as a kernel. function gets the addresses in the order of layouts and must not fail; params are copied.
+ * Own code as a kernel. function gets the addresses in the order of layouts and must not fail; params are
+ * copied.
  */
 typedef void kernel_native(const void *params, void *const *addresses);
 int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,

@@ -18,11 +18,11 @@ struct places {
 struct lowering {
         struct plan *plan;
         struct weights *weights;
-        struct places *places;      /* for each value */
-        uint32_t *last_use;         /* for each value: the last node, by index, that uses it */
-        uint32_t *buffer_last_use;  /* for each buffer: of the values in it */
+        struct places *places;     /* for each value */
+        uint32_t *last_use;        /* for each value: the last node, by index, that uses it */
+        uint32_t *buffer_last_use; /* for each buffer: of the values in it */
         size_t n_buffer_last_use;
-        uint32_t current;           /* node, by index */
+        uint32_t current; /* node, by index */
 };
 
 static void lowering_release(struct lowering *lowering) {
@@ -97,8 +97,9 @@ int lowering_constant(struct lowering *lowering, const struct tensor *tensor, co
 
 /* ---- steps ---- */
 
-int lowering_emit(struct lowering *lowering, const struct node *node, const char *op, const struct kernel *kernel,
-                  const struct operand *operands, double flop, struct error *error) {
+int lowering_emit(struct lowering *lowering, const struct node *node, const char *op,
+                  const struct kernel *kernel, const struct operand *operands, double flop,
+                  struct error *error) {
         struct plan *plan = lowering->plan;
         size_t n = kernel_n_args(kernel);
         char text[LAYOUT_TEXT_BYTES];
@@ -173,7 +174,8 @@ void lowering_define(struct lowering *lowering, uint32_t value, struct operand o
         place_add(lowering, value, operand);
 }
 
-/* The network's input goes straight into the layout that its first user wants, where that is one of the two simple ones. */
+/* The network's input goes straight into the layout that its first user wants, where that is one of the two
+ * simple ones. */
 static int define_input(struct lowering *lowering, const struct layout *want, struct error *error) {
         struct plan *plan = lowering->plan;
         uint32_t input = plan->graph->input;
@@ -189,8 +191,8 @@ static int define_input(struct lowering *lowering, const struct layout *want, st
                 return error_no_memory(error);
         channels_last = want && !layout_equal(want, plain) && layout_equal(want, last);
         operands[0].layout = channels_last ? last : plain;
-        r = input_kernel_new(&kernel, plan->kernels, model_preprocess(plan->model), operands[0].layout, channels_last,
-                             error);
+        r = input_kernel_new(&kernel, plan->kernels, model_preprocess(plan->model), operands[0].layout,
+                             channels_last, error);
         if (r >= 0)
                 r = lowering_place(lowering, operands[0].layout, &operands[1], error);
         if (r >= 0)
@@ -209,15 +211,16 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
         int r;
 
         if (places->n == 0 && graph->values[value].constant) {
-                const struct layout *plain = layout_plain(lowering->plan->kernels, &graph->values[value].shape);
+                const struct layout *plain =
+                        layout_plain(lowering->plan->kernels, &graph->values[value].shape);
 
                 if (!plain)
                         return error_no_memory(error);
                 if (graph->values[value].dtype != DTYPE_F32)
                         return error_set(error, ERROR_UNSUPPORTED, "'%s' is %s; steps compute on float32",
                                          graph->values[value].name, dtype_name(graph->values[value].dtype));
-                r = lowering_constant(lowering, graph->values[value].constant, plain, want ? want : plain, &operand,
-                                      error);
+                r = lowering_constant(lowering, graph->values[value].constant, plain, want ? want : plain,
+                                      &operand, error);
                 if (r < 0)
                         return r;
                 place_add(lowering, value, operand);
@@ -237,8 +240,8 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
         return 0;
 }
 
-int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want, struct operand *ret_operand,
-                 struct error *error) {
+int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want,
+                 struct operand *ret_operand, struct error *error) {
         struct operand operand, reordered;
         int r;
 
@@ -246,8 +249,8 @@ int lowering_use(struct lowering *lowering, uint32_t value, const struct layout 
         if (r < 0)
                 return r;
         if (want && !layout_equal(operand.layout, want)) {
-                r = lowering_reorder(lowering, &lowering->plan->graph->nodes[lowering->current], operand, want,
-                                     &reordered, error);
+                r = lowering_reorder(lowering, &lowering->plan->graph->nodes[lowering->current], operand,
+                                     want, &reordered, error);
                 if (r < 0)
                         return r;
                 place_add(lowering, value, reordered);
@@ -274,7 +277,8 @@ static size_t count_in_buffer(const struct lowering *lowering, const struct node
         size_t n = 0;
 
         for (size_t i = 0; i < node->n_inputs + node->n_post_ops; i++) {
-                uint32_t value = i < node->n_inputs ? node->inputs[i] : node->post_ops[i - node->n_inputs].operand;
+                uint32_t value =
+                        i < node->n_inputs ? node->inputs[i] : node->post_ops[i - node->n_inputs].operand;
 
                 if (value == VALUE_NONE ||
                     (i >= node->n_inputs && node->post_ops[i - node->n_inputs].kind != POST_OP_SUM))
@@ -354,7 +358,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
 
                 lowering.current = (uint32_t)i;
                 if (!node->op->lower)
-                        r = error_set(error, ERROR_UNSUPPORTED, "on data that is computed; only constants and shapes");
+                        r = error_set(error, ERROR_UNSUPPORTED,
+                                      "on data that is computed; only constants and shapes");
                 else
                         r = node->op->lower(&lowering, node, error);
                 if (r < 0)
@@ -366,7 +371,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         if (!plain)
                 return error_no_memory(error);
         if (graph->n_nodes == 0)
-                return error_set(error, ERROR_UNSUPPORTED, "nothing is computed: the output is the input or constant");
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "nothing is computed: the output is the input or constant");
         r = lowering_use(&lowering, graph->output, plain, &output, error);
         if (r < 0)
                 return r;

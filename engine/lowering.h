@@ -2,8 +2,8 @@
 /*
  * lowering: turns the nodes of a specialised graph into steps, one node after the other.
  *
- * Operators call this from their lower function. An operand is a place in memory together with its layout; buffers get
- * addresses only when all steps are known. Used by the thread that builds the plan.
+ * Operators call this from their lower function. An operand is a place in memory together with its layout;
+ * buffers get addresses only when all steps are known. Used by the thread that builds the plan.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,8 +24,8 @@ const struct graph *lowering_graph(const struct lowering *lowering);
 struct kernels *lowering_kernels(struct lowering *lowering);
 
 /* Where value is; want: the layout it must have, NULL: any. Emits a reorder where it must. */
-int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want, struct operand *ret_operand,
-                 struct error *error);
+int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want,
+                 struct operand *ret_operand, struct error *error);
 
 /* The same data in layout want, in a place of its own unless it has that layout already. */
 int lowering_reorder(struct lowering *lowering, const struct node *node, struct operand operand,
@@ -35,7 +35,8 @@ int lowering_reorder(struct lowering *lowering, const struct node *node, struct 
 int lowering_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
                     struct error *error);
 
-/* As lowering_use(), but to be overwritten: value's own place where node is its last user, a copy elsewhere. */
+/* As lowering_use(), but to be overwritten: value's own place where node is its last user, a copy elsewhere.
+ */
 int lowering_use_writable(struct lowering *lowering, const struct node *node, uint32_t value,
                           const struct layout *want, struct operand *ret_operand, struct error *error);
 
@@ -47,9 +48,11 @@ int lowering_constant(struct lowering *lowering, const struct tensor *tensor, co
 int lowering_place(struct lowering *lowering, const struct layout *layout, struct operand *ret_operand,
                    struct error *error);
 
-/* Adds the step that runs kernel on operands (kernel_n_args() of them, the destination last). op: for tables. */
-int lowering_emit(struct lowering *lowering, const struct node *node, const char *op, const struct kernel *kernel,
-                  const struct operand *operands, double flop, struct error *error);
+/* Adds the step that runs kernel on operands (kernel_n_args() of them, the destination last). op: for
+ * tables. */
+int lowering_emit(struct lowering *lowering, const struct node *node, const char *op,
+                  const struct kernel *kernel, const struct operand *operands, double flop,
+                  struct error *error);
 
 /* From now on value is there. Several values may share a place where they are the same bytes. */
 void lowering_define(struct lowering *lowering, uint32_t value, struct operand operand);

@@ -62,7 +62,8 @@ static int input_settle(struct model *model, bool configured, struct error *erro
                                         MAX(p->crop_height, p->crop_width));
                 p->resize_shorter = MIN(p->resize_shorter, PREPROCESS_MAX_SIDE);
         }
-        if ((height > 0 && (size_t)height != p->crop_height) || (width > 0 && (size_t)width != p->crop_width))
+        if ((height > 0 && (size_t)height != p->crop_height) ||
+            (width > 0 && (size_t)width != p->crop_width))
                 return error_set(error, ERROR_INVALID,
                                  "the model takes %jdx%jd pixels, preprocessor_config.json makes %zux%zu",
                                  (intmax_t)height, (intmax_t)width, p->crop_height, p->crop_width);
@@ -97,7 +98,8 @@ static size_t count_parameters(const struct graph *graph) {
         return n;
 }
 
-/* The output's elements for one image. Infers all shapes, so that most of what is wrong with a file shows here. */
+/* The output's elements for one image. Infers all shapes, so that most of what is wrong with a file shows
+ * here. */
 static int count_classes(struct model *model, struct error *error) {
         _cleanup_(graph_freep) struct graph *graph = NULL;
         const struct model_input input = model_input(model);
@@ -141,7 +143,8 @@ static int model_build(struct model **ret_model, const struct model_source *sour
         if (r >= 0)
                 r = onnx_read(&model->graph, source->onnx.bytes, source->onnx.size, directory, error);
         if (r >= 0 && source->config.bytes)
-                r = config_read_labels(&source->config, model->pool, &model->labels, &model->n_labels, error);
+                r = config_read_labels(&source->config, model->pool, &model->labels, &model->n_labels,
+                                       error);
         if (r >= 0 && source->preprocessor.bytes)
                 r = config_read_preprocess(&source->preprocessor, &model->preprocess, error);
         if (r >= 0)
@@ -177,7 +180,8 @@ static void source_release(struct model_source *source) {
 }
 
 /* A file of a model directory that may be missing. */
-static int optional_read(struct blob *ret_blob, const char *directory, const char *file, struct error *error) {
+static int optional_read(struct blob *ret_blob, const char *directory, const char *file,
+                         struct error *error) {
         _cleanup_(freep) char *path = NULL;
         int r;
 
@@ -187,7 +191,8 @@ static int optional_read(struct blob *ret_blob, const char *directory, const cha
         return r == ERROR_NOT_FOUND ? 0 : r;
 }
 
-/* The name that a path gives a model: "resnet50" of "models/resnet50/", of "resnet50.onnx" and of ".../resnet50/model.onnx". */
+/* The name that a path gives a model: "resnet50" of "models/resnet50/", of "resnet50.onnx" and of
+ * ".../resnet50/model.onnx". */
 static char *name_of_path(const char *path) {
         _cleanup_(freep) char *copy = realpath(path, NULL);
         char *base, *dot;

@@ -31,8 +31,8 @@ static int label_index(size_t *ret_index, const char *key, struct error *error) 
         unsigned long index = strtoul(key, &end, 10);
 
         if (key[0] < '0' || key[0] > '9' || *end)
-                return error_set(error, ERROR_INVALID, "config.json: id2label has the key '%s', which is no class number",
-                                 key);
+                return error_set(error, ERROR_INVALID,
+                                 "config.json: id2label has the key '%s', which is no class number", key);
         if (index >= CONFIG_MAX_LABELS)
                 return error_set(error, ERROR_LIMIT, "config.json: class %lu, the limit is %u", index,
                                  CONFIG_MAX_LABELS);
@@ -40,8 +40,8 @@ static int label_index(size_t *ret_index, const char *key, struct error *error) 
         return 0;
 }
 
-int config_read_labels(const struct blob *config, struct pool *pool, const char *const **ret_labels, size_t *ret_n,
-                       struct error *error) {
+int config_read_labels(const struct blob *config, struct pool *pool, const char *const **ret_labels,
+                       size_t *ret_n, struct error *error) {
         _cleanup_(cjsonp) cJSON *json = NULL;
         const cJSON *map, *entry;
         const char **labels;
@@ -59,8 +59,8 @@ int config_read_labels(const struct blob *config, struct pool *pool, const char 
                 if (r < 0)
                         return r;
                 if (!cJSON_IsString(entry))
-                        return error_set(error, ERROR_INVALID, "config.json: the label of class %zu is not a string",
-                                         index);
+                        return error_set(error, ERROR_INVALID,
+                                         "config.json: the label of class %zu is not a string", index);
                 n = MAX(n, index + 1);
         }
         labels = pool_allocate(pool, n, sizeof(*labels));
@@ -82,11 +82,12 @@ int config_read_labels(const struct blob *config, struct pool *pool, const char 
 /* ---- preprocessor_config.json ---- */
 
 static int side_read(size_t *ret_side, const cJSON *number, const char *what, struct error *error) {
-        if (!cJSON_IsNumber(number) || !(number->valuedouble >= 1) || number->valuedouble > PREPROCESS_MAX_SIDE ||
-            floor(number->valuedouble) != number->valuedouble)
-                return error_set(error, ERROR_INVALID,
-                                 "preprocessor_config.json: %s must be a whole number of pixels from 1 to %u", what,
-                                 PREPROCESS_MAX_SIDE);
+        if (!cJSON_IsNumber(number) || !(number->valuedouble >= 1) ||
+            number->valuedouble > PREPROCESS_MAX_SIDE || floor(number->valuedouble) != number->valuedouble)
+                return error_set(
+                        error, ERROR_INVALID,
+                        "preprocessor_config.json: %s must be a whole number of pixels from 1 to %u", what,
+                        PREPROCESS_MAX_SIDE);
         *ret_side = (size_t)number->valuedouble;
         return 0;
 }
@@ -122,7 +123,8 @@ static int resize_read(struct preprocess *preprocess, const cJSON *json, struct 
                 else if (cJSON_IsNumber(size))
                         r = side_read(&preprocess->resize_shorter, size, "size", error);
                 else
-                        r = sides_read(&preprocess->resize_height, &preprocess->resize_width, size, "size", error);
+                        r = sides_read(&preprocess->resize_height, &preprocess->resize_width, size, "size",
+                                       error);
         }
         if (r < 0)
                 return r;
@@ -143,7 +145,8 @@ static int crop_read(struct preprocess *preprocess, const cJSON *json, struct er
         const cJSON *size = cJSON_GetObjectItemCaseSensitive(json, "size");
 
         if (crop && !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(json, "do_center_crop")))
-                return sides_read(&preprocess->crop_height, &preprocess->crop_width, crop, "crop_size", error);
+                return sides_read(&preprocess->crop_height, &preprocess->crop_width, crop, "crop_size",
+                                  error);
         /* Without a crop the picture has the size that the resize gives it. */
         if (preprocess->resize_height > 0) {
                 preprocess->crop_height = preprocess->resize_height;
@@ -154,7 +157,8 @@ static int crop_read(struct preprocess *preprocess, const cJSON *json, struct er
         return 0;
 }
 
-static int factors_read(float factors[3], const cJSON *json, const char *name, bool positive, struct error *error) {
+static int factors_read(float factors[3], const cJSON *json, const char *name, bool positive,
+                        struct error *error) {
         const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, name), *number;
         size_t i = 0;
 
@@ -167,12 +171,14 @@ static int factors_read(float factors[3], const cJSON *json, const char *name, b
                 factors[i++] = (float)number->valuedouble;
         }
         if (!cJSON_IsArray(array) || i != 3 || cJSON_GetArraySize(array) != 3)
-                return error_set(error, ERROR_INVALID, "preprocessor_config.json: %s must be three %snumbers", name,
+                return error_set(error, ERROR_INVALID,
+                                 "preprocessor_config.json: %s must be three %snumbers", name,
                                  positive ? "positive " : "");
         return 0;
 }
 
-int config_read_preprocess(const struct blob *preprocessor, struct preprocess *preprocess, struct error *error) {
+int config_read_preprocess(const struct blob *preprocessor, struct preprocess *preprocess,
+                           struct error *error) {
         _cleanup_(cjsonp) cJSON *json = NULL;
         struct preprocess read = *preprocess;
         const cJSON *factor;
@@ -194,7 +200,8 @@ int config_read_preprocess(const struct blob *preprocessor, struct preprocess *p
                 read.rescale_factor = 1;
         else if (factor && (!cJSON_IsNumber(factor) || !((float)factor->valuedouble > 0) ||
                             !isfinite((float)factor->valuedouble)))
-                return error_set(error, ERROR_INVALID, "preprocessor_config.json: rescale_factor must be positive");
+                return error_set(error, ERROR_INVALID,
+                                 "preprocessor_config.json: rescale_factor must be positive");
         else if (factor)
                 read.rescale_factor = (float)factor->valuedouble;
         if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(json, "do_normalize")))

@@ -15,8 +15,8 @@
 #define OPSET_OLDEST 7
 #define OPSET_NEWEST 21
 
-/* protobuf-c keeps a pointer of 8 bytes and a struct of up to 300 bytes for a sub-message that takes 2 on the wire; real
- * models need little more than their size. */
+/* protobuf-c keeps a pointer of 8 bytes and a struct of up to 300 bytes for a sub-message that takes 2 on
+ * the wire; real models need little more than their size. */
 #define UNPACK_FACTOR     4u
 #define UNPACK_BASE_BYTES ((size_t)64 << 20)
 
@@ -65,7 +65,8 @@ static int value_define(struct reader *reader, uint32_t *ret_value, const char *
         r = graph_add_value(reader->graph, &value, name, error);
         if (r < 0)
                 return r;
-        if (!hsearch_r((ENTRY){.key = (char *)reader->graph->values[value].name, .data = (void *)(uintptr_t)value},
+        if (!hsearch_r((ENTRY){.key = (char *)reader->graph->values[value].name,
+                               .data = (void *)(uintptr_t)value},
                        ENTER, &entered, &reader->names))
                 return error_no_memory(error);
         *ret_value = value;
@@ -146,13 +147,13 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
                 return r;
         bytes = shape_elements(&shape) * dtype_bytes(dtype);
 
-        if (proto->has_data_location &&
-            proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+        if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
                 return external_data_read(ret_tensor, dtype, &shape, proto, reader->directory, error);
 
         if (proto->has_raw_data) {
                 if (proto->raw_data.len != bytes)
-                        return error_set(error, ERROR_INVALID, "%zu bytes of raw_data, its shape and type need %zu",
+                        return error_set(error, ERROR_INVALID,
+                                         "%zu bytes of raw_data, its shape and type need %zu",
                                          proto->raw_data.len, bytes);
                 r = tensor_adopt(&tensor, dtype, &shape, proto->raw_data.data, error);
                 if (r < 0)
@@ -161,10 +162,12 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
                 proto->raw_data = (ProtobufCBinaryData){0};
                 proto->has_raw_data = false;
         } else {
-                /* An empty message must not make gigabytes of zeros: tensor_fill() would refuse it, but too late. */
-                if (shape_elements(&shape) > proto->n_float_data + proto->n_int32_data + proto->n_int64_data +
-                                                     proto->n_double_data)
-                        return error_set(error, ERROR_INVALID, "fewer values than its shape of %zu elements needs",
+                /* An empty message must not make gigabytes of zeros: tensor_fill() would refuse it, but too
+                 * late. */
+                if (shape_elements(&shape) >
+                    proto->n_float_data + proto->n_int32_data + proto->n_int64_data + proto->n_double_data)
+                        return error_set(error, ERROR_INVALID,
+                                         "fewer values than its shape of %zu elements needs",
                                          shape_elements(&shape));
                 r = tensor_new(&tensor, dtype, &shape, error);
                 if (r < 0)
@@ -178,6 +181,46 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
 }
 
 /* ---- attributes and nodes ---- */
+
+/* Attributes that operators of the table read, and their types, which no two of these operators disagree
+ * about. */
+static int attribute_check(const struct attribute *attribute, struct error *error) {
+        static const struct {
+                const char *name, *type_name;
+                enum attribute_type type;
+        } known[] = {
+                {"allowzero", "an integer", ATTRIBUTE_INT},
+                {"alpha", "a float", ATTRIBUTE_FLOAT},
+                {"auto_pad", "a string", ATTRIBUTE_STRING},
+                {"axes", "a list of integers", ATTRIBUTE_INTS},
+                {"axis", "an integer", ATTRIBUTE_INT},
+                {"beta", "a float", ATTRIBUTE_FLOAT},
+                {"ceil_mode", "an integer", ATTRIBUTE_INT},
+                {"count_include_pad", "an integer", ATTRIBUTE_INT},
+                {"dilations", "a list of integers", ATTRIBUTE_INTS},
+                {"ends", "a list of integers", ATTRIBUTE_INTS},
+                {"epsilon", "a float", ATTRIBUTE_FLOAT},
+                {"group", "an integer", ATTRIBUTE_INT},
+                {"keepdims", "an integer", ATTRIBUTE_INT},
+                {"kernel_shape", "a list of integers", ATTRIBUTE_INTS},
+                {"max", "a float", ATTRIBUTE_FLOAT},
+                {"min", "a float", ATTRIBUTE_FLOAT},
+                {"mode", "a string", ATTRIBUTE_STRING},
+                {"pads", "a list of integers", ATTRIBUTE_INTS},
+                {"perm", "a list of integers", ATTRIBUTE_INTS},
+                {"starts", "a list of integers", ATTRIBUTE_INTS},
+                {"strides", "a list of integers", ATTRIBUTE_INTS},
+                {"to", "an integer", ATTRIBUTE_INT},
+                {"transA", "an integer", ATTRIBUTE_INT},
+                {"transB", "an integer", ATTRIBUTE_INT},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+                if (strcmp(attribute->name, known[i].name) == 0 && attribute->type != known[i].type)
+                        return error_set(error, ERROR_INVALID, "attribute '%s' must be %s", attribute->name,
+                                         known[i].type_name);
+        return 0;
+}
 
 static int attribute_read(struct reader *reader, struct attribute *attribute, Onnx__AttributeProto *proto,
                           struct error *error) {
@@ -226,7 +269,8 @@ static int attribute_read(struct reader *reader, struct attribute *attribute, On
                 break;
         case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR:
                 if (!proto->t)
-                        return error_set(error, ERROR_INVALID, "attribute '%s' has no tensor", attribute->name);
+                        return error_set(error, ERROR_INVALID, "attribute '%s' has no tensor",
+                                         attribute->name);
                 r = tensor_read(&tensor, reader, proto->t, error);
                 if (r < 0)
                         return error_prefix(error, r, "attribute '%s'", attribute->name);
@@ -239,7 +283,7 @@ static int attribute_read(struct reader *reader, struct attribute *attribute, On
         default:
                 break;
         }
-        return 0;
+        return attribute_check(attribute, error);
 }
 
 static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *proto, int opset,
@@ -251,7 +295,8 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
         *node = (struct node){.n_inputs = proto->n_input, .n_outputs = proto->n_output, .opset = opset};
         node->type = pool_string(pool, text_or(proto->op_type, "?"));
         node->domain = pool_string(pool, text_or(proto->domain, ""));
-        node->name = pool_string(pool, text_or(proto->name, proto->n_output > 0 ? text_or(proto->output[0], "?") : "?"));
+        node->name = pool_string(
+                pool, text_or(proto->name, proto->n_output > 0 ? text_or(proto->output[0], "?") : "?"));
         node->inputs = pool_allocate(pool, proto->n_input, sizeof(*node->inputs));
         node->outputs = pool_allocate(pool, proto->n_output, sizeof(*node->outputs));
         attributes = pool_allocate(pool, proto->n_attribute, sizeof(*attributes));
@@ -262,6 +307,9 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
         if (!node->op)
                 return error_set(error, ERROR_UNSUPPORTED, "operator %s%s%s of opset %d is not supported",
                                  node->domain, node->domain[0] ? "." : "", node->type, opset);
+        if (proto->n_input > node->op->inputs_max)
+                return error_set(error, ERROR_INVALID, "%zu inputs, at most %zu are possible",
+                                 proto->n_input, node->op->inputs_max);
 
         for (size_t i = 0; i < proto->n_input; i++) {
                 node->inputs[i] = VALUE_NONE;
@@ -269,10 +317,11 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
                         continue;
                 node->inputs[i] = value_find(reader, proto->input[i]);
                 if (node->inputs[i] == VALUE_NONE)
-                        return error_set(error, ERROR_INVALID,
-                                         "input '%s' is no earlier node's output, initializer or graph input "
-                                         "(missing, out of order, or a cycle)",
-                                         proto->input[i]);
+                        return error_set(
+                                error, ERROR_INVALID,
+                                "input '%s' is no earlier node's output, initializer or graph input "
+                                "(missing, out of order, or a cycle)",
+                                proto->input[i]);
         }
         for (size_t i = 0; i < proto->n_attribute; i++) {
                 r = attribute_read(reader, &attributes[i], proto->attribute[i], error);
@@ -325,12 +374,13 @@ static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, 
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
         if (proto->type->tensor_type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
                 return error_set(error, ERROR_UNSUPPORTED,
-                                 "input '%s' has element type %" PRId32 ", only float32 (1) is supported", proto->name,
-                                 proto->type->tensor_type->elem_type);
+                                 "input '%s' has element type %" PRId32 ", only float32 (1) is supported",
+                                 proto->name, proto->type->tensor_type->elem_type);
         shape = proto->type->tensor_type->shape;
         if (!shape || shape->n_dim != 4)
-                return error_set(error, ERROR_UNSUPPORTED, "input '%s' has rank %zu, an image has 4: [N, C, H, W]",
-                                 proto->name, shape ? shape->n_dim : 0);
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "input '%s' has rank %zu, an image has 4: [N, C, H, W]", proto->name,
+                                 shape ? shape->n_dim : 0);
 
         graph->input_rank = shape->n_dim;
         for (size_t i = 0; i < shape->n_dim; i++) {
@@ -349,9 +399,8 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
         int r;
 
         if (proto->n_node > ONNX_MAX_NODES)
-                return error_set(error, ERROR_LIMIT, "%zu nodes, the limit is %u", proto->n_node, ONNX_MAX_NODES);
-        if (proto->n_node == 0)
-                return error_set(error, ERROR_INVALID, "the graph has no nodes");
+                return error_set(error, ERROR_LIMIT, "%zu nodes, the limit is %u", proto->n_node,
+                                 ONNX_MAX_NODES);
 
         for (size_t i = 0; i < proto->n_initializer; i++) {
                 _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
@@ -404,7 +453,8 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
                 return error_set(error, ERROR_INVALID, "the graph has no output");
         graph->output = value_find(reader, proto->output[0]->name);
         if (graph->output == VALUE_NONE)
-                return error_set(error, ERROR_INVALID, "output '%s' is made by no node", proto->output[0]->name);
+                return error_set(error, ERROR_INVALID, "output '%s' is made by no node",
+                                 proto->output[0]->name);
         return 0;
 }
 
@@ -417,7 +467,7 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         int r;
 
         if (size == 0)
-                return error_set(error, ERROR_INVALID, "the file is empty");
+                return error_set(error, ERROR_INVALID, "not an ONNX model (the file is empty)");
         r = protobuf_check(&onnx__model_proto__descriptor, bytes, size, error);
         if (r < 0)
                 return r;
@@ -428,7 +478,8 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         if (!model && budget.exhausted)
                 return error_set(error, ERROR_LIMIT, "takes more than %zu bytes to unpack", limit);
         if (!model)
-                return error_set(error, ERROR_INVALID, "not an ONNX model (the protobuf message does not parse)");
+                return error_set(error, ERROR_INVALID,
+                                 "not an ONNX model (the protobuf message does not parse)");
         if (!model->graph)
                 return error_set(error, ERROR_INVALID, "not an ONNX model (it has no graph)");
         if (model->n_functions > 0)
@@ -441,8 +492,8 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         if (r < 0)
                 return r;
         if (reader.graph->opset < OPSET_OLDEST || reader.graph->opset > OPSET_NEWEST)
-                return error_set(error, ERROR_UNSUPPORTED, "opset %d; %d to %d are supported", reader.graph->opset,
-                                 OPSET_OLDEST, OPSET_NEWEST);
+                return error_set(error, ERROR_UNSUPPORTED, "opset %d; %d to %d are supported",
+                                 reader.graph->opset, OPSET_OLDEST, OPSET_NEWEST);
 
         n_names += model->graph->n_initializer + model->graph->n_input;
         for (size_t i = 0; i < model->graph->n_node && i < ONNX_MAX_NODES; i++)

@@ -2,8 +2,8 @@
 /*
  * onnx_reader: bytes of an ONNX model (IR version 3 and later) -> struct graph. The bytes are hostile.
  *
- * Source: onnx.proto of ONNX 1.12. Bounds: the nesting of messages, the memory that the parser may take in proportion
- * to the file, the number of nodes and values, and all that engine/tensor.h checks.
+ * Source: onnx.proto of ONNX 1.12. Bounds: the nesting of messages, the memory that the parser may take in
+ * proportion to the file, the number of nodes and values, and all that engine/tensor.h checks.
  */
 #include <stddef.h>
 
@@ -15,6 +15,8 @@
 
 /*
  * directory: where external data may lie, NULL: nowhere. Every node's operator has been found in the table.
- * Fails with ERROR_INVALID, ERROR_LIMIT, ERROR_UNSUPPORTED (operator, node, opset), ERROR_NOT_FOUND (external data).
+ * Fails with ERROR_INVALID, ERROR_LIMIT, ERROR_UNSUPPORTED (operator, node, opset), ERROR_NOT_FOUND
+ * (external data).
  */
-int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory, struct error *error);
+int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+              struct error *error);

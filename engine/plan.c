@@ -8,17 +8,21 @@
 #include "engine/plan_internal.h"
 #include "engine/specialise.h"
 
-#define PLAN_MAX_ARENA_BYTES ((size_t)8 << 30) /* a batch of 64 in the largest network of torchvision takes 2 GiB */
+#define PLAN_MAX_ARENA_BYTES                                                                                \
+        ((size_t)8 << 30) /* a batch of 64 in the largest network of torchvision takes 2 GiB */
 
-static int shape_of_input(struct shape *ret_shape, const struct model *model, size_t batch, struct error *error) {
+static int shape_of_input(struct shape *ret_shape, const struct model *model, size_t batch,
+                          struct error *error) {
         struct model_input input = model_input(model);
         int64_t fixed = model_graph(model)->input_dims[0];
 
         if (batch == 0 || batch > PLAN_MAX_BATCH)
-                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", batch, PLAN_MAX_BATCH);
+                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", batch,
+                                 PLAN_MAX_BATCH);
         if (fixed > 0 && (size_t)fixed != batch)
                 return error_set(error, ERROR_UNSUPPORTED,
-                                 "a batch of %zu; the model was exported for %jd only: export it with a dynamic batch "
+                                 "a batch of %zu; the model was exported for %jd only: export it with a "
+                                 "dynamic batch "
                                  "axis",
                                  batch, (intmax_t)fixed);
         return shape_from_dims(ret_shape,
@@ -42,19 +46,21 @@ static int plan_arrange(struct plan *plan, struct error *error) {
                 if (buffer->constant || buffer->first == UINT32_MAX)
                         continue;
                 owners[n] = i;
-                items[n++] = (struct arena_item){.bytes = buffer->bytes, .first = buffer->first, .last = buffer->last};
+                items[n++] = (struct arena_item){
+                        .bytes = buffer->bytes, .first = buffer->first, .last = buffer->last};
         }
         r = arena_assign(items, n, &plan->arena_bytes, error);
         if (r < 0)
                 return r;
         if (plan->arena_bytes > PLAN_MAX_ARENA_BYTES)
-                return error_set(error, ERROR_LIMIT, "activations of %zu bytes, the limit is %zu", plan->arena_bytes,
-                                 PLAN_MAX_ARENA_BYTES);
+                return error_set(error, ERROR_LIMIT, "activations of %zu bytes, the limit is %zu",
+                                 plan->arena_bytes, PLAN_MAX_ARENA_BYTES);
         plan->arena_bound_bytes = arena_bound(items, n);
         for (size_t i = 0; i < n; i++)
                 plan->buffers[owners[i]].offset = items[i].offset;
         for (size_t i = 0; i < plan->n_steps; i++)
-                plan->scratchpad_bytes = MAX(plan->scratchpad_bytes, kernel_scratch_bytes(plan->steps[i].kernel));
+                plan->scratchpad_bytes =
+                        MAX(plan->scratchpad_bytes, kernel_scratch_bytes(plan->steps[i].kernel));
         return 0;
 }
 
@@ -89,8 +95,9 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
         if (r < 0)
                 return error_prefix(error, r, "model '%s'", model_name(model));
         if (plan->output_elements % plan->batch != 0)
-                return error_set(error, ERROR_UNSUPPORTED, "model '%s': an output of %zu values for %zu images",
-                                 model_name(model), plan->output_elements, plan->batch);
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "model '%s': an output of %zu values for %zu images", model_name(model),
+                                 plan->output_elements, plan->batch);
         *ret_plan = steal_ptr(&plan);
         return 0;
 }

@@ -6,7 +6,8 @@
 enum wire_type { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_LENGTH = 2, WIRE_32BIT = 5 };
 
 static int truncated(struct error *error) {
-        return error_set(error, ERROR_INVALID, "not an ONNX model, or a truncated one (protobuf ends early)");
+        return error_set(error, ERROR_INVALID,
+                         "not an ONNX model, or a truncated one (protobuf ends early)");
 }
 
 static int varint_read(uint64_t *ret_value, const unsigned char **cursor, const unsigned char *end,
@@ -40,7 +41,8 @@ static int message_check(const ProtobufCMessageDescriptor *descriptor, const uns
                 if (r < 0)
                         return r;
                 if (tag >> 3 == 0 || tag >> 3 > INT32_MAX)
-                        return error_set(error, ERROR_INVALID, "not an ONNX model (protobuf field number %ju)",
+                        return error_set(error, ERROR_INVALID,
+                                         "not an ONNX model (protobuf field number %ju)",
                                          (uintmax_t)(tag >> 3));
 
                 switch ((enum wire_type)(tag & 7)) {
@@ -64,7 +66,8 @@ static int message_check(const ProtobufCMessageDescriptor *descriptor, const uns
                                 return truncated(error);
                         field = protobuf_c_message_descriptor_get_field(descriptor, (unsigned)(tag >> 3));
                         if (field && field->type == PROTOBUF_C_TYPE_MESSAGE) {
-                                r = message_check(field->descriptor, cursor, cursor + length, depth + 1, error);
+                                r = message_check(field->descriptor, cursor, cursor + length, depth + 1,
+                                                  error);
                                 if (r < 0)
                                         return r;
                         }

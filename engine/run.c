@@ -12,7 +12,8 @@ struct run {
 };
 
 static unsigned char *allocate_aligned(size_t bytes) {
-        return aligned_alloc(ARENA_ALIGNMENT, (bytes + 2 * ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT);
+        return aligned_alloc(ARENA_ALIGNMENT,
+                             (bytes + 2 * ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT);
 }
 
 static void *buffer_address(struct run *run, uint32_t index) {
@@ -61,7 +62,8 @@ void run_free(struct run *run) {
         free(run);
 }
 
-static int execute(struct run *run, struct run_input input, float *output, uint64_t *step_ns, struct error *error) {
+static int execute(struct run *run, struct run_input input, float *output, uint64_t *step_ns,
+                   struct error *error) {
         const struct plan *plan = run->plan;
         int r;
 

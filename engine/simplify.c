@@ -23,7 +23,8 @@ int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, st
         if (!node->op->fold || node_output(node, 0) == VALUE_NONE)
                 return 0;
         for (size_t i = 0; i < node->n_inputs; i++) {
-                const struct value *value = node->inputs[i] == VALUE_NONE ? NULL : &graph->values[node->inputs[i]];
+                const struct value *value =
+                        node->inputs[i] == VALUE_NONE ? NULL : &graph->values[node->inputs[i]];
 
                 if (value && !(value->constant || (shape_only && value->known)))
                         return 0;
@@ -62,7 +63,8 @@ static int add_constant(struct graph *graph, uint32_t *ret_value, const char *ba
         return 0;
 }
 
-/* y = x * scale + shift, from y = (x - mean) / sqrt(variance + epsilon) * gamma + beta (ONNX, BatchNormalization). */
+/* y = x * scale + shift, from y = (x - mean) / sqrt(variance + epsilon) * gamma + beta (ONNX,
+ * BatchNormalization). */
 static int scale_shift_of(struct tensor **ret_scale, struct tensor **ret_shift, const struct graph *graph,
                           const struct node *node, struct error *error) {
         const struct tensor *gamma_tensor = graph_input_constant(graph, node, 1);
@@ -75,8 +77,9 @@ static int scale_shift_of(struct tensor **ret_scale, struct tensor **ret_shift, 
         int r;
 
         if (!gamma || !beta || !mean || !variance || n == 0)
-                return error_set(error, ERROR_UNSUPPORTED, "scale, bias, mean and variance must be float32 constants of "
-                                                           "one value a channel");
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "scale, bias, mean and variance must be float32 constants of "
+                                 "one value a channel");
         r = tensor_new(&scale, DTYPE_F32, &shape, error);
         if (r >= 0)
                 r = tensor_new(&shift, DTYPE_F32, &shape, error);
@@ -114,7 +117,8 @@ static int fold_into_conv(struct graph *graph, struct node *conv, const struct t
         for (size_t o = 0; o < channels; o++) {
                 for (size_t i = 0; i < run; i++)
                         target[o * run + i] = source[o * run + i] * factors[o];
-                tensor_set(bias, o, (b ? tensor_real(b, o) * (double)factors[o] : 0) + tensor_real(shift, o), 0);
+                tensor_set(bias, o, (b ? tensor_real(b, o) * (double)factors[o] : 0) + tensor_real(shift, o),
+                           0);
         }
 
         inputs = pool_allocate(graph->pool, 3, sizeof(*inputs));
@@ -131,7 +135,8 @@ static int fold_into_conv(struct graph *graph, struct node *conv, const struct t
         return 0;
 }
 
-static bool conv_takes_scale(const struct graph *graph, const struct node *conv, const struct tensor *scale) {
+static bool conv_takes_scale(const struct graph *graph, const struct node *conv,
+                             const struct tensor *scale) {
         const struct tensor *w = graph_input_constant(graph, conv, 1);
 
         return is(conv, "Conv") && w && w->dtype == DTYPE_F32 && w->shape.rank == 4 && w->n_elements > 0 &&
@@ -140,7 +145,8 @@ static bool conv_takes_scale(const struct graph *graph, const struct node *conv,
 }
 
 static int simplify_batch_normalization(struct graph *graph, struct node *node, const uint32_t *uses,
-                                        const uint32_t *producers, struct aliases *aliases, struct error *error) {
+                                        const uint32_t *producers, struct aliases *aliases,
+                                        struct error *error) {
         _cleanup_(tensor_unrefp) struct tensor *scale = NULL, *shift = NULL;
         uint32_t input = node_input(node, 0), *inputs;
         struct node *conv;
@@ -148,7 +154,8 @@ static int simplify_batch_normalization(struct graph *graph, struct node *node, 
 
         if (input == VALUE_NONE)
                 return error_set(error, ERROR_INVALID, "input 0 is missing");
-        if (node_attribute_integer(node, "training_mode", 0) != 0 || node_attribute_integer(node, "spatial", 1) == 0)
+        if (node_attribute_integer(node, "training_mode", 0) != 0 ||
+            node_attribute_integer(node, "spatial", 1) == 0)
                 return error_set(error, ERROR_UNSUPPORTED, "training_mode, or spatial 0");
         r = scale_shift_of(&scale, &shift, graph, node, error);
         if (r < 0)
@@ -198,6 +205,25 @@ static int scale_input(struct graph *graph, struct node *node, size_t input, flo
         return add_constant(graph, &node->inputs[input], node->name, what, scaled, error);
 }
 
+/* A bias of one value becomes a row of them, as long as the constant second matrix is wide. */
+static int widen_bias(struct graph *graph, struct node *node, struct error *error) {
+        const struct tensor *b = graph_input_constant(graph, node, 1),
+                            *c = graph_input_constant(graph, node, 2);
+        _cleanup_(tensor_unrefp) struct tensor *row = NULL;
+        struct shape shape = {.rank = 1};
+        int r;
+
+        if (!c || c->n_elements != 1 || b->shape.rank != 2)
+                return 0;
+        shape.dims[0] = b->shape.dims[node_attribute_integer(node, "transB", 0) != 0 ? 0 : 1];
+        r = tensor_new(&row, DTYPE_F32, &shape, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < row->n_elements; i++)
+                tensor_set(row, i, tensor_real(c, 0), 0);
+        return add_constant(graph, &node->inputs[2], node->name, "row", row, error);
+}
+
 static bool is_float_constant(const struct graph *graph, const struct node *node, size_t input) {
         const struct tensor *tensor = graph_input_constant(graph, node, input);
 
@@ -210,8 +236,11 @@ static int simplify_gemm(struct graph *graph, struct node *node, struct error *e
         int r;
 
         if (!is_float_constant(graph, node, 1) ||
-            (node_input(node, 2) != VALUE_NONE && !is_float_constant(graph, node, 2)) || (alpha == 1 && beta == 1))
+            (node_input(node, 2) != VALUE_NONE && !is_float_constant(graph, node, 2)))
                 return 0;
+        r = widen_bias(graph, node, error);
+        if (r < 0 || (alpha == 1 && beta == 1))
+                return r;
         if (alpha != 1) {
                 r = scale_input(graph, node, 1, alpha, "alpha", error);
                 if (r < 0)

@@ -16,7 +16,8 @@ int graph_specialise(struct graph *graph, const struct shape *input, struct erro
 
                 for (size_t k = 0; k < node->n_inputs; k++)
                         if (node->inputs[k] != VALUE_NONE && !graph->values[node->inputs[k]].known) {
-                                r = error_set(error, ERROR_UNSUPPORTED, "the shape of input '%s' is not known",
+                                r = error_set(error, ERROR_UNSUPPORTED,
+                                              "the shape of input '%s' is not known",
                                               graph->values[node->inputs[k]].name);
                                 return node_error(error, r, node);
                         }

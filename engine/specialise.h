@@ -3,6 +3,6 @@
 #include "base/error.h"
 #include "engine/graph.h"
 
-/* Sets the input's shape, infers all others, folds what became constant (shape arithmetic). The graph is a clone for this
- * shape. Errors name the node. */
+/* Sets the input's shape, infers all others, folds what became constant (shape arithmetic). The graph is a
+ * clone for this shape. Errors name the node. */
 int graph_specialise(struct graph *graph, const struct shape *input, struct error *error);

@@ -34,7 +34,8 @@ int shape_from_dims(struct shape *ret_shape, const int64_t *dims, size_t n_dims,
                 return error_set(error, ERROR_LIMIT, "rank %zu, the limit is %u", n_dims, TENSOR_MAX_RANK);
         for (size_t i = 0; i < n_dims; i++) {
                 if (dims[i] < 0)
-                        return error_set(error, ERROR_INVALID, "dimension %zu is negative: %" PRId64, i, dims[i]);
+                        return error_set(error, ERROR_INVALID, "dimension %zu is negative: %" PRId64, i,
+                                         dims[i]);
                 shape.dims[i] = (size_t)dims[i];
                 /* Zeros are left out, so that 0 x 2^62 x 2^62 cannot slip through. */
                 if (!size_multiply(&n, n, MAX(shape.dims[i], 1u)) || n > TENSOR_MAX_ELEMENTS)
@@ -74,13 +75,17 @@ int tensor_adopt(struct tensor **ret_tensor, enum dtype dtype, const struct shap
 
         if (!tensor)
                 return error_no_memory(error);
-        *tensor = (struct tensor){
-                .refs = 1, .dtype = dtype, .shape = *shape, .n_elements = shape_elements(shape), .data = data};
+        *tensor = (struct tensor){.refs = 1,
+                                  .dtype = dtype,
+                                  .shape = *shape,
+                                  .n_elements = shape_elements(shape),
+                                  .data = data};
         *ret_tensor = tensor;
         return 0;
 }
 
-int tensor_new(struct tensor **ret_tensor, enum dtype dtype, const struct shape *shape, struct error *error) {
+int tensor_new(struct tensor **ret_tensor, enum dtype dtype, const struct shape *shape,
+               struct error *error) {
         size_t bytes = shape_elements(shape) * dtype_bytes(dtype);
         void *data;
         int r;
@@ -109,7 +114,8 @@ void tensor_unref(struct tensor *tensor) {
 }
 
 static float half_to_float(uint16_t half) {
-        uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
+        uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = (half >> 10) & 31u,
+                 fraction = half & 0x3ffu;
         uint32_t bits;
         float value;
 
@@ -130,12 +136,13 @@ static float bfloat_to_float(uint16_t bfloat) {
         return value;
 }
 
-__attribute__((target("avx,f16c"))) static size_t halves_to_floats_f16c(float *floats, const uint16_t *halves,
-                                                                        size_t n) {
+__attribute__((target("avx,f16c"))) static size_t halves_to_floats_f16c(float *floats,
+                                                                        const uint16_t *halves, size_t n) {
         size_t i = 0;
 
         for (; i + 8 <= n; i += 8)
-                _mm256_storeu_ps(floats + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(halves + i))));
+                _mm256_storeu_ps(floats + i,
+                                 _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(halves + i))));
         return i;
 }
 

@@ -2,8 +2,8 @@
 /*
  * tensor: constant data with a shape: initializers, attributes, folded values.
  *
- * Row-major and dense, little endian as in ONNX. A tensor is filled by the one who made it and immutable afterwards;
- * references are counted atomically, so threads may share it.
+ * Row-major and dense, little endian as in ONNX. A tensor is filled by the one who made it and immutable
+ * afterwards; references are counted atomically, so threads may share it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,7 +68,8 @@ _unused_ static inline void tensor_unrefp(struct tensor **tensor) {
                 tensor_unref(*tensor);
 }
 
-/* A tensor of another type with the same values, as ONNX's Cast has them; the same tensor where the type is the same. */
+/* A tensor of another type with the same values, as ONNX's Cast has them; the same tensor where the type is
+ * the same. */
 int tensor_cast(struct tensor **ret_tensor, struct tensor *tensor, enum dtype dtype, struct error *error);
 
 /* A copy of the data under another shape of as many elements. */

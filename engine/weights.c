@@ -88,7 +88,8 @@ static int pack_locked(struct weights *weights, const struct tensor *tensor, con
         int r;
 
         for (packed = weights->packed; packed; packed = packed->next)
-                if (packed->tensor == tensor && layout_equal(packed->as, as) && layout_equal(packed->layout, want)) {
+                if (packed->tensor == tensor && layout_equal(packed->as, as) &&
+                    layout_equal(packed->layout, want)) {
                         *ret_bytes = packed->bytes;
                         return 0;
                 }

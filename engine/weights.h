@@ -15,7 +15,8 @@ int weights_new(struct weights **ret_weights, struct error *error);
 void weights_free(struct weights *weights);
 DEFINE_CLEANUP(weights)
 
-/* Bytes of tensor, seen as the layout as, in the layout want. The tensor must stay as long as the weights. */
+/* Bytes of tensor, seen as the layout as, in the layout want. The tensor must stay as long as the weights.
+ */
 int weights_pack(struct weights *weights, const struct tensor *tensor, const struct layout *as,
                  const struct layout *want, const void **ret_bytes, struct error *error);
 

@@ -2,7 +2,8 @@
 
 #include "engine/ops/families.h"
 
-#define FOLD_MAX_ELEMENTS ((size_t)1 << 24) /* shape arithmetic is tiny; this also folds constants of weights' size */
+#define FOLD_MAX_ELEMENTS                                                                                   \
+        ((size_t)1 << 24) /* shape arithmetic is tiny; this also folds constants of weights' size */
 
 static enum kernel_binary_kind kind_of(const struct node *node) {
         static const char *const types[] = {
@@ -19,7 +20,8 @@ static enum kernel_binary_kind kind_of(const struct node *node) {
 }
 
 /* numpy's broadcasting: aligned at the last dimension. */
-static int broadcast(struct shape *ret_shape, const struct shape *a, const struct shape *b, struct error *error) {
+static int broadcast(struct shape *ret_shape, const struct shape *a, const struct shape *b,
+                     struct error *error) {
         size_t rank = MAX(a->rank, b->rank);
         int64_t dims[TENSOR_MAX_RANK];
 
@@ -60,7 +62,8 @@ OPERATOR_INFER(binary) {
         if (r < 0)
                 return r;
         if (a->dtype != b->dtype)
-                return error_set(error, ERROR_INVALID, "types %s and %s", dtype_name(a->dtype), dtype_name(b->dtype));
+                return error_set(error, ERROR_INVALID, "types %s and %s", dtype_name(a->dtype),
+                                 dtype_name(b->dtype));
         r = broadcast(&shape, &a->shape, &b->shape, error);
         if (r < 0)
                 return r;
@@ -109,7 +112,8 @@ static double real_apply(enum kernel_binary_kind kind, double a, double b) {
         return 0;
 }
 
-/* Moves index, a position in shape, to the next one in row-major order, and the offsets of two operands with it. */
+/* Moves index, a position in shape, to the next one in row-major order, and the offsets of two operands with
+ * it. */
 static void advance(size_t index[TENSOR_MAX_RANK], const struct shape *shape, const size_t *strides_a,
                     const size_t *strides_b, size_t *a, size_t *b) {
         for (size_t i = shape->rank; i-- > 0;) {
@@ -124,17 +128,21 @@ static void advance(size_t index[TENSOR_MAX_RANK], const struct shape *shape, co
 }
 
 OPERATOR_FOLD(binary) {
-        const struct tensor *ta = graph_input_constant(graph, node, 0), *tb = graph_input_constant(graph, node, 1);
+        const struct tensor *ta = graph_input_constant(graph, node, 0),
+                            *tb = graph_input_constant(graph, node, 1);
         const struct value *out = &graph->values[node->outputs[0]];
-        size_t strides_a[TENSOR_MAX_RANK], strides_b[TENSOR_MAX_RANK], index[TENSOR_MAX_RANK] = {0}, a = 0, b = 0;
+        size_t strides_a[TENSOR_MAX_RANK], strides_b[TENSOR_MAX_RANK], index[TENSOR_MAX_RANK] = {0}, a = 0,
+                                                                       b = 0;
         _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
         bool real = ta->dtype == DTYPE_F32 || ta->dtype == DTYPE_F64;
         int r;
 
         if (shape_elements(&out->shape) > FOLD_MAX_ELEMENTS)
-                return error_set(error, ERROR_LIMIT, "a constant of more than %zu elements", FOLD_MAX_ELEMENTS);
+                return error_set(error, ERROR_LIMIT, "a constant of more than %zu elements",
+                                 FOLD_MAX_ELEMENTS);
         if (ta->dtype == DTYPE_F16 || ta->dtype == DTYPE_BF16)
-                return error_set(error, ERROR_UNSUPPORTED, "arithmetic of %s constants", dtype_name(ta->dtype));
+                return error_set(error, ERROR_UNSUPPORTED, "arithmetic of %s constants",
+                                 dtype_name(ta->dtype));
         r = tensor_new(&tensor, out->dtype, &out->shape, error);
         if (r < 0)
                 return r;
@@ -144,10 +152,11 @@ OPERATOR_FOLD(binary) {
                 int64_t integer = 0;
 
                 if (real) {
-                        tensor_set(tensor, i, real_apply(kind_of(node), tensor_real(ta, a), tensor_real(tb, b)), 0);
+                        tensor_set(tensor, i,
+                                   real_apply(kind_of(node), tensor_real(ta, a), tensor_real(tb, b)), 0);
                 } else {
-                        r = integer_apply(&integer, kind_of(node), tensor_integer(ta, a), tensor_integer(tb, b),
-                                          error);
+                        r = integer_apply(&integer, kind_of(node), tensor_integer(ta, a),
+                                          tensor_integer(tb, b), error);
                         if (r < 0)
                                 return r;
                         tensor_set(tensor, i, (double)integer, integer);
@@ -180,7 +189,8 @@ static void general_run(const void *params, void *const *addresses) {
 static int general_lower(struct lowering *lowering, const struct node *node, struct error *error) {
         const struct graph *graph = lowering_graph(lowering);
         struct kernels *kernels = lowering_kernels(lowering);
-        const struct shape *a = &graph->values[node->inputs[0]].shape, *b = &graph->values[node->inputs[1]].shape;
+        const struct shape *a = &graph->values[node->inputs[0]].shape,
+                           *b = &graph->values[node->inputs[1]].shape;
         const struct shape *out = &graph->values[node->outputs[0]].shape;
         const struct layout *layouts[] = {layout_plain(kernels, a), layout_plain(kernels, b),
                                           layout_plain(kernels, out)};
@@ -193,14 +203,15 @@ static int general_lower(struct lowering *lowering, const struct node *node, str
                 return error_no_memory(error);
         broadcast_strides(general.strides_a, a, out);
         broadcast_strides(general.strides_b, b, out);
-        r = kernel_native_new(&kernel, kernels, "native:broadcast", general_run, &general, sizeof(general), layouts, 3,
-                              error);
+        r = kernel_native_new(&kernel, kernels, "native:broadcast", general_run, &general, sizeof(general),
+                              layouts, 3, error);
         for (size_t i = 0; i < 2 && r >= 0; i++)
                 r = lowering_use(lowering, node->inputs[i], layouts[i], &operands[i], error);
         if (r >= 0)
                 r = lowering_place(lowering, layouts[2], &operands[2], error);
         if (r >= 0)
-                r = lowering_emit(lowering, node, node->type, kernel, operands, (double)shape_elements(out), error);
+                r = lowering_emit(lowering, node, node->type, kernel, operands, (double)shape_elements(out),
+                                  error);
         if (r < 0)
                 return r;
         lowering_define(lowering, node->outputs[0], operands[2]);
@@ -219,7 +230,8 @@ OPERATOR_LOWER(binary) {
         int r;
 
         if (graph->values[a].dtype != DTYPE_F32)
-                return error_set(error, ERROR_UNSUPPORTED, "computation on %s", dtype_name(graph->values[a].dtype));
+                return error_set(error, ERROR_UNSUPPORTED, "computation on %s",
+                                 dtype_name(graph->values[a].dtype));
 
         /* The operand that has the result's shape comes first where the order does not matter. */
         if (!shape_equal(&graph->values[a].shape, out) && shape_equal(&graph->values[b].shape, out) &&
@@ -227,13 +239,15 @@ OPERATOR_LOWER(binary) {
                 a = node->inputs[1];
                 b = node->inputs[0];
         }
-        if (!shape_equal(&graph->values[a].shape, out) || graph->values[a].constant || out->rank == 0 || a == b)
+        if (!shape_equal(&graph->values[a].shape, out) || graph->values[a].constant || out->rank == 0 ||
+            a == b)
                 return general_lower(lowering, node, error);
 
         b_shape = &graph->values[b].shape;
         padded = (struct shape){.rank = out->rank};
         for (size_t i = 0; i < out->rank; i++)
-                padded.dims[i] = i + b_shape->rank >= out->rank ? b_shape->dims[i + b_shape->rank - out->rank] : 1;
+                padded.dims[i] =
+                        i + b_shape->rank >= out->rank ? b_shape->dims[i + b_shape->rank - out->rank] : 1;
 
         r = lowering_layout(lowering, a, &layout, error);
         if (r < 0)
@@ -247,9 +261,10 @@ OPERATOR_LOWER(binary) {
         if (r < 0)
                 return r;
 
-        /* The second operand first: bringing it here must not come after the first one's place was given away. */
-        r = lowering_use(lowering, b, shape_equal(b_shape, out) ? layout : layout_plain(kernels, b_shape), &operands[1],
-                         error);
+        /* The second operand first: bringing it here must not come after the first one's place was given
+         * away. */
+        r = lowering_use(lowering, b, shape_equal(b_shape, out) ? layout : layout_plain(kernels, b_shape),
+                         &operands[1], error);
         if (r >= 0)
                 r = lowering_use_writable(lowering, node, a, layout, &operands[0], error);
         if (r < 0)

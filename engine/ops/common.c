@@ -6,8 +6,8 @@
 
 int need_float(const struct value *value, struct error *error) {
         if (value->dtype != DTYPE_F32)
-                return error_set(error, ERROR_UNSUPPORTED, "'%s' is %s; steps compute on float32", value->name,
-                                 dtype_name(value->dtype));
+                return error_set(error, ERROR_UNSUPPORTED, "'%s' is %s; steps compute on float32",
+                                 value->name, dtype_name(value->dtype));
         if (shape_elements(&value->shape) == 0)
                 return error_set(error, ERROR_INVALID, "'%s' has no elements", value->name);
         return 0;
@@ -15,14 +15,16 @@ int need_float(const struct value *value, struct error *error) {
 
 int need_feature_map(const struct value *value, struct error *error) {
         if (value->shape.rank != 4)
-                return error_set(error, ERROR_UNSUPPORTED, "'%s' has rank %zu; only [N, C, H, W] is supported",
-                                 value->name, value->shape.rank);
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "'%s' has rank %zu; only [N, C, H, W] is supported", value->name,
+                                 value->shape.rank);
         return need_float(value, error);
 }
 
 int axis_normalise(size_t *ret_axis, int64_t axis, size_t rank, struct error *error) {
         if (axis < -(int64_t)rank || axis >= (int64_t)rank)
-                return error_set(error, ERROR_INVALID, "axis %" PRId64 " of a tensor of rank %zu", axis, rank);
+                return error_set(error, ERROR_INVALID, "axis %" PRId64 " of a tensor of rank %zu", axis,
+                                 rank);
         *ret_axis = (size_t)(axis < 0 ? axis + (int64_t)rank : axis);
         return 0;
 }
@@ -38,8 +40,9 @@ int read_integers(const struct graph *graph, const struct node *node, const char
         else if (tensor)
                 n = tensor->n_elements;
         else if (node_input(node, input) != VALUE_NONE)
-                return error_set(error, ERROR_UNSUPPORTED, "input %zu ('%s') must be constant for a given input shape",
-                                 input, graph->values[node->inputs[input]].name);
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "input %zu ('%s') must be constant for a given input shape", input,
+                                 graph->values[node->inputs[input]].name);
         if (n > 2 * TENSOR_MAX_RANK)
                 return error_set(error, ERROR_INVALID, "%zu values where at most %u make sense", n,
                                  2 * TENSOR_MAX_RANK);

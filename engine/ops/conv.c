@@ -28,26 +28,28 @@ static int conv_read(struct conv *ret_conv, const struct graph *graph, const str
         if (!conv.w->constant)
                 return error_set(error, ERROR_UNSUPPORTED, "weights that are computed");
         if (w->rank != 4 || shape_elements(w) == 0 || conv.w->dtype != DTYPE_F32)
-                return error_set(error, ERROR_INVALID, "weights '%s' must be float32 [O, I, kh, kw]", conv.w->name);
+                return error_set(error, ERROR_INVALID, "weights '%s' must be float32 [O, I, kh, kw]",
+                                 conv.w->name);
         if (groups < 1 || w->dims[0] % (uint64_t)groups != 0)
-                return error_set(error, ERROR_INVALID, "group %" PRId64 " does not divide %zu output channels", groups,
+                return error_set(error, ERROR_INVALID,
+                                 "group %" PRId64 " does not divide %zu output channels", groups,
                                  w->dims[0]);
         if (w->dims[1] * (uint64_t)groups != x->dims[1])
                 return error_set(error, ERROR_INVALID,
-                                 "weights for %zu input channels in %" PRId64 " groups, the input has %zu", w->dims[1],
-                                 groups, x->dims[1]);
-        if (kernel_shape && (kernel_shape->type != ATTRIBUTE_INTS || kernel_shape->n != 2 ||
-                             kernel_shape->ints[0] != (int64_t)w->dims[2] ||
-                             kernel_shape->ints[1] != (int64_t)w->dims[3]))
-                return error_set(error, ERROR_INVALID, "kernel_shape contradicts the weights' %zux%zu", w->dims[2],
-                                 w->dims[3]);
+                                 "weights for %zu input channels in %" PRId64 " groups, the input has %zu",
+                                 w->dims[1], groups, x->dims[1]);
+        if (kernel_shape &&
+            (kernel_shape->type != ATTRIBUTE_INTS || kernel_shape->n != 2 ||
+             kernel_shape->ints[0] != (int64_t)w->dims[2] || kernel_shape->ints[1] != (int64_t)w->dims[3]))
+                return error_set(error, ERROR_INVALID, "kernel_shape contradicts the weights' %zux%zu",
+                                 w->dims[2], w->dims[3]);
         if (node_input(node, 2) != VALUE_NONE) {
                 conv.b = &graph->values[node->inputs[2]];
                 if (!conv.b->constant)
                         return error_set(error, ERROR_UNSUPPORTED, "a bias that is computed");
                 if (conv.b->dtype != DTYPE_F32 || conv.b->constant->n_elements != w->dims[0])
-                        return error_set(error, ERROR_INVALID, "bias '%s' must be float32 [%zu]", conv.b->name,
-                                         w->dims[0]);
+                        return error_set(error, ERROR_INVALID, "bias '%s' must be float32 [%zu]",
+                                         conv.b->name, w->dims[0]);
         }
 
         r = window_read(&conv.spec.window, output, node, &w->dims[2], &x->dims[2], false, error);
@@ -66,9 +68,11 @@ static int conv_read(struct conv *ret_conv, const struct graph *graph, const str
         return 0;
 }
 
-/* Emits a convolution with weights seen as the layout the kernel speaks of, and defines the node's output. */
-static int conv_emit(struct lowering *lowering, const struct node *node, struct kernel_conv *spec, uint32_t src,
-                     const struct tensor *weights, const struct tensor *bias, struct error *error) {
+/* Emits a convolution with weights seen as the layout the kernel speaks of, and defines the node's output.
+ */
+static int conv_emit(struct lowering *lowering, const struct node *node, struct kernel_conv *spec,
+                     uint32_t src, const struct tensor *weights, const struct tensor *bias,
+                     struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
         size_t g = spec->groups, o = spec->dst.dims[1], i = spec->src.dims[1];
         const size_t *k = spec->window.kernel;
@@ -97,11 +101,13 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         if (r >= 0)
                 r = lowering_constant(lowering, weights, as, kernel_layout(kernel, 1), &operands[1], error);
         if (r >= 0 && spec->bias)
-                r = lowering_constant(lowering, bias, bias_as, kernel_layout(kernel, 2), &operands[2], error);
+                r = lowering_constant(lowering, bias, bias_as, kernel_layout(kernel, 2), &operands[2],
+                                      error);
         if (r >= 0)
-                r = sum != VALUE_NONE ? lowering_use_writable(lowering, node, sum, kernel_layout(kernel, last),
-                                                              &operands[last], error)
-                                      : lowering_place(lowering, kernel_layout(kernel, last), &operands[last], error);
+                r = sum != VALUE_NONE
+                            ? lowering_use_writable(lowering, node, sum, kernel_layout(kernel, last),
+                                                    &operands[last], error)
+                            : lowering_place(lowering, kernel_layout(kernel, last), &operands[last], error);
         if (r < 0)
                 return r;
 
@@ -141,8 +147,9 @@ OPERATOR_LOWER(conv) {
 OPERATOR_INFER(batch_normalization) {
         (void)graph;
         (void)node;
-        return error_set(error, ERROR_UNSUPPORTED, "scale, bias, mean and variance must be constants of one "
-                                                   "float32 value a channel, and training_mode 0");
+        return error_set(error, ERROR_UNSUPPORTED,
+                         "scale, bias, mean and variance must be constants of one "
+                         "float32 value a channel, and training_mode 0");
 }
 
 OPERATOR_INFER(scale_shift) {
@@ -165,8 +172,8 @@ OPERATOR_INFER(scale_shift) {
         return 0;
 }
 
-/* A scale and a shift for each channel are a depthwise 1x1 convolution, which oneDNN runs in any layout and which takes
- * post-ops. */
+/* A scale and a shift for each channel are a depthwise 1x1 convolution, which oneDNN runs in any layout and
+ * which takes post-ops. */
 OPERATOR_LOWER(scale_shift) {
         const struct graph *graph = lowering_graph(lowering);
         const struct value *x = &graph->values[node->inputs[0]];
@@ -179,8 +186,9 @@ OPERATOR_LOWER(scale_shift) {
         };
 
         if (x->shape.rank == 2)
-                return error_set(error, ERROR_UNSUPPORTED, "BatchNormalization of a tensor of rank 2 that follows no "
-                                                           "Gemm");
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "BatchNormalization of a tensor of rank 2 that follows no "
+                                 "Gemm");
         return conv_emit(lowering, node, &spec, node->inputs[0], graph_input_constant(graph, node, 1),
                          graph_input_constant(graph, node, 2), error);
 }

@@ -10,11 +10,12 @@
 #include "engine/operator.h"
 
 /* Any number of statements that an operator's signature takes. */
-#define OPERATOR_INFER(name) int name##_infer(struct graph *graph, const struct node *node, struct error *error)
-#define OPERATOR_FOLD(name)                                                                                  \
-        int name##_fold(struct tensor **ret_tensor, const struct graph *graph, const struct node *node,      \
+#define OPERATOR_INFER(name)                                                                                \
+        int name##_infer(struct graph *graph, const struct node *node, struct error *error)
+#define OPERATOR_FOLD(name)                                                                                 \
+        int name##_fold(struct tensor **ret_tensor, const struct graph *graph, const struct node *node,     \
                         struct error *error)
-#define OPERATOR_LOWER(name)                                                                                 \
+#define OPERATOR_LOWER(name)                                                                                \
         int name##_lower(struct lowering *lowering, const struct node *node, struct error *error)
 
 OPERATOR_INFER(conv);
@@ -78,13 +79,13 @@ int need_float(const struct value *value, struct error *error);
 /* axis of an attribute or tensor, counted from the end where negative. Fails with ERROR_INVALID. */
 int axis_normalise(size_t *ret_axis, int64_t axis, size_t rank, struct error *error);
 
-/* Integers from attribute name, or where that is absent from the constant input index; *ret_n 0 where there is neither.
- * values has room for TENSOR_MAX_RANK * 2. Fails where the input is not constant. */
+/* Integers from attribute name, or where that is absent from the constant input index; *ret_n 0 where there
+ * is neither. values has room for TENSOR_MAX_RANK * 2. Fails where the input is not constant. */
 int read_integers(const struct graph *graph, const struct node *node, const char *name, size_t input,
                   int64_t *values, size_t *ret_n, struct error *error);
 
-/* Kernel, strides, dilations and pads of Conv and the pools for an input of height and width, pads and auto_pad resolved,
- * and the size of the output. */
+/* Kernel, strides, dilations and pads of Conv and the pools for an input of height and width, pads and
+ * auto_pad resolved, and the size of the output. */
 int window_read(struct kernel_window *ret_window, size_t ret_output[2], const struct node *node,
                 const size_t kernel[2], const size_t input[2], bool ceil_mode, struct error *error);
 
@@ -96,7 +97,8 @@ int pad_read(int64_t ret_begin[TENSOR_MAX_RANK], int64_t ret_end[TENSOR_MAX_RANK
              const struct graph *graph, const struct node *node, struct error *error);
 
 /* The output of node is at operand, with its own shape for the same bytes. */
-int view_define(struct lowering *lowering, const struct node *node, struct operand operand, struct error *error);
+int view_define(struct lowering *lowering, const struct node *node, struct operand operand,
+                struct error *error);
 
 /* The post-ops of node for a kernel. */
 struct kernel_post_ops post_ops_of(const struct node *node);

@@ -43,10 +43,12 @@ static int gemm_read(struct gemm *ret_gemm, const struct graph *graph, const str
                 return error_set(error, ERROR_INVALID, "%zu columns times %zu rows", gemm.k, b_k);
         if (node_input(node, 2) != VALUE_NONE) {
                 gemm.c = &graph->values[node->inputs[2]];
-                if (!gemm.c->constant || gemm.c->dtype != DTYPE_F32 || gemm.c->constant->n_elements != gemm.n ||
+                if (!gemm.c->constant || gemm.c->dtype != DTYPE_F32 ||
+                    gemm.c->constant->n_elements != gemm.n ||
                     (gemm.c->shape.rank > 0 && gemm.c->shape.dims[gemm.c->shape.rank - 1] != gemm.n))
-                        return error_set(error, ERROR_UNSUPPORTED, "'%s' must be a constant float32 row of %zu values",
-                                         gemm.c->name, gemm.n);
+                        return error_set(error, ERROR_UNSUPPORTED,
+                                         "'%s' must be a constant float32 row of %zu values", gemm.c->name,
+                                         gemm.n);
         }
         *ret_gemm = gemm;
         return 0;
@@ -93,10 +95,11 @@ OPERATOR_LOWER(gemm) {
         last = kernel_n_args(kernel) - 1;
         r = lowering_use(lowering, node->inputs[0], kernel_layout(kernel, 0), &operands[0], error);
         if (r >= 0)
-                r = lowering_constant(lowering, gemm.b->constant, as, kernel_layout(kernel, 1), &operands[1], error);
-        if (r >= 0 && gemm.c)
-                r = lowering_constant(lowering, gemm.c->constant, bias_as, kernel_layout(kernel, 2), &operands[2],
+                r = lowering_constant(lowering, gemm.b->constant, as, kernel_layout(kernel, 1), &operands[1],
                                       error);
+        if (r >= 0 && gemm.c)
+                r = lowering_constant(lowering, gemm.c->constant, bias_as, kernel_layout(kernel, 2),
+                                      &operands[2], error);
         if (r >= 0)
                 r = lowering_place(lowering, kernel_layout(kernel, last), &operands[last], error);
         if (r >= 0)
@@ -124,7 +127,8 @@ static int matmul_shape(struct shape *ret_shape, const struct shape *a, const st
                 size_t da = a->dims[i], db = b->rank == rank ? b->dims[i] : 1;
 
                 if (da != db && da != 1 && db != 1)
-                        return error_set(error, ERROR_INVALID, "dimensions %zu and %zu do not broadcast", da, db);
+                        return error_set(error, ERROR_INVALID, "dimensions %zu and %zu do not broadcast", da,
+                                         db);
                 shape.dims[i] = MAX(da, db);
         }
         shape.dims[rank - 2] = a->dims[rank - 2];
@@ -192,7 +196,8 @@ OPERATOR_LOWER(matmul) {
                 r = lowering_place(lowering, kernel_layout(kernel, 2), &operands[2], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, "MatMul", kernel, operands,
-                                  2.0 * (double)shape_elements(dst) * (double)b_shape.dims[b_shape.rank - 2], error);
+                                  2.0 * (double)shape_elements(dst) * (double)b_shape.dims[b_shape.rank - 2],
+                                  error);
         if (r < 0)
                 return r;
         lowering_define(lowering, node->outputs[0], operands[2]);

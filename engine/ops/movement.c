@@ -7,7 +7,8 @@
 
 /* ---- Concat ---- */
 
-static int concat_axis(size_t *ret_axis, const struct graph *graph, const struct node *node, struct error *error) {
+static int concat_axis(size_t *ret_axis, const struct graph *graph, const struct node *node,
+                       struct error *error) {
         const struct value *first;
         int r;
 
@@ -36,12 +37,13 @@ OPERATOR_INFER(concat) {
                 if (r < 0)
                         return r;
                 if (x->dtype != first->dtype || x->shape.rank != first->shape.rank)
-                        return error_set(error, ERROR_INVALID, "'%s' differs from '%s' in type or rank", x->name,
-                                         first->name);
+                        return error_set(error, ERROR_INVALID, "'%s' differs from '%s' in type or rank",
+                                         x->name, first->name);
                 for (size_t d = 0; d < x->shape.rank; d++) {
                         if (d != axis && x->shape.dims[d] != first->shape.dims[d])
-                                return error_set(error, ERROR_INVALID, "'%s' differs from '%s' in dimension %zu",
-                                                 x->name, first->name, d);
+                                return error_set(error, ERROR_INVALID,
+                                                 "'%s' differs from '%s' in dimension %zu", x->name,
+                                                 first->name, d);
                         if (d == axis)
                                 dims[d] += (int64_t)x->shape.dims[d];
                 }
@@ -70,10 +72,12 @@ OPERATOR_FOLD(concat) {
         }
         for (size_t i = 0; i < node->n_inputs; i++) {
                 const struct tensor *x = graph_input_constant(graph, node, i);
-                size_t run = x->shape.dims[axis] * inner * bytes, row = out->shape.dims[axis] * inner * bytes;
+                size_t run = x->shape.dims[axis] * inner * bytes,
+                       row = out->shape.dims[axis] * inner * bytes;
 
                 for (size_t o = 0; o < outer && run > 0; o++)
-                        memcpy((char *)tensor->data + o * row + offset, (const char *)x->data + o * run, run);
+                        memcpy((char *)tensor->data + o * row + offset, (const char *)x->data + o * run,
+                               run);
                 offset += run;
         }
         *ret_tensor = tensor;
@@ -92,7 +96,8 @@ OPERATOR_LOWER(concat) {
         if (r < 0)
                 return r;
         if (node->n_inputs > KERNEL_CONCAT_MAX)
-                return error_set(error, ERROR_LIMIT, "%zu inputs, the limit is %u", node->n_inputs, KERNEL_CONCAT_MAX);
+                return error_set(error, ERROR_LIMIT, "%zu inputs, the limit is %u", node->n_inputs,
+                                 KERNEL_CONCAT_MAX);
         for (size_t i = 0; i < node->n_inputs; i++) {
                 r = need_float(&graph->values[node->inputs[i]], error);
                 if (r >= 0)
@@ -103,7 +108,8 @@ OPERATOR_LOWER(concat) {
         }
         r = kernel_concat_new(&kernel, lowering_kernels(lowering), layouts, node->n_inputs, axis, error);
         if (r >= 0)
-                r = lowering_place(lowering, kernel_layout(kernel, node->n_inputs), &operands[node->n_inputs], error);
+                r = lowering_place(lowering, kernel_layout(kernel, node->n_inputs),
+                                   &operands[node->n_inputs], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, node->type, kernel, operands, 0, error);
         if (r < 0)
@@ -133,7 +139,8 @@ static int permutation_read(size_t ret_permutation[TENSOR_MAX_RANK], const struc
 }
 
 /* Steps, in elements, through the row-major source for each dimension of the result. */
-static void transpose_strides(size_t strides[TENSOR_MAX_RANK], const struct shape *x, const size_t *permutation) {
+static void transpose_strides(size_t strides[TENSOR_MAX_RANK], const struct shape *x,
+                              const size_t *permutation) {
         size_t plain[TENSOR_MAX_RANK], stride = 1;
 
         for (size_t i = x->rank; i-- > 0;) {
@@ -165,7 +172,8 @@ OPERATOR_INFER(transpose) {
 OPERATOR_FOLD(transpose) {
         const struct tensor *x = graph_input_constant(graph, node, 0);
         const struct shape *shape = &graph->values[node->outputs[0]].shape;
-        size_t permutation[TENSOR_MAX_RANK], strides[TENSOR_MAX_RANK], index[TENSOR_MAX_RANK] = {0}, from = 0;
+        size_t permutation[TENSOR_MAX_RANK], strides[TENSOR_MAX_RANK], index[TENSOR_MAX_RANK] = {0},
+                                                                       from = 0;
         size_t bytes = dtype_bytes(x->dtype);
         struct tensor *tensor;
         int r;
@@ -259,8 +267,8 @@ int pad_read(int64_t ret_begin[TENSOR_MAX_RANK], int64_t ret_end[TENSOR_MAX_RANK
                 ret_begin[i] = pads[i];
                 ret_end[i] = pads[i + x->shape.rank];
                 if (MAX(ret_begin[i], ret_end[i]) > INT32_MAX || MIN(ret_begin[i], ret_end[i]) < 0)
-                        return error_set(error, ERROR_UNSUPPORTED, "pads %" PRId64 " and %" PRId64, ret_begin[i],
-                                         ret_end[i]);
+                        return error_set(error, ERROR_UNSUPPORTED, "pads %" PRId64 " and %" PRId64,
+                                         ret_begin[i], ret_end[i]);
         }
         *ret_value = constant ? (float)tensor_real(constant, 0) : node_attribute_real(node, "value", 0);
         return 0;
@@ -312,7 +320,8 @@ static void pad_run(const void *params, void *const *addresses) {
 OPERATOR_LOWER(pad) {
         const struct graph *graph = lowering_graph(lowering);
         struct kernels *kernels = lowering_kernels(lowering);
-        struct pad pad = {.src = graph->values[node->inputs[0]].shape, .dst = graph->values[node->outputs[0]].shape};
+        struct pad pad = {.src = graph->values[node->inputs[0]].shape,
+                          .dst = graph->values[node->outputs[0]].shape};
         const struct layout *layouts[] = {layout_plain(kernels, &pad.src), layout_plain(kernels, &pad.dst)};
         int64_t end[TENSOR_MAX_RANK];
         struct operand operands[2];
@@ -323,7 +332,8 @@ OPERATOR_LOWER(pad) {
                 return error_no_memory(error);
         r = pad_read(pad.begin, end, &pad.value, graph, node, error);
         if (r >= 0)
-                r = kernel_native_new(&kernel, kernels, "native:pad", pad_run, &pad, sizeof(pad), layouts, 2, error);
+                r = kernel_native_new(&kernel, kernels, "native:pad", pad_run, &pad, sizeof(pad), layouts, 2,
+                                      error);
         if (r >= 0)
                 r = lowering_use(lowering, node->inputs[0], layouts[0], &operands[0], error);
         if (r >= 0)

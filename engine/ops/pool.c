@@ -7,7 +7,8 @@ struct pool_params {
         bool native; /* an average that oneDNN counts otherwise */
 };
 
-/* Average over windows where the padding that was asked for counts, but what ceil_mode adds beyond it does not. */
+/* Average over windows where the padding that was asked for counts, but what ceil_mode adds beyond it does
+ * not. */
 struct average {
         struct shape src, dst;
         struct kernel_window window;
@@ -78,10 +79,14 @@ static int pool_read(struct pool_params *ret_params, int64_t ret_counted_end[2],
                         return error_set(error, ERROR_UNSUPPORTED, "padding as large as the kernel");
         }
         if (params.native && (params.spec.window.dilations[0] != 1 || params.spec.window.dilations[1] != 1))
-                return error_set(error, ERROR_UNSUPPORTED, "dilations of an average that counts its padding");
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "dilations of an average that counts its padding");
 
-        params.spec.kind = max ? KERNEL_POOL_MAX : count ? KERNEL_POOL_AVERAGE_WITH_PADDING : KERNEL_POOL_AVERAGE;
-        params.spec.dst = (struct shape){.rank = 4, .dims = {x->shape.dims[0], x->shape.dims[1], output[0], output[1]}};
+        params.spec.kind = max     ? KERNEL_POOL_MAX
+                           : count ? KERNEL_POOL_AVERAGE_WITH_PADDING
+                                   : KERNEL_POOL_AVERAGE;
+        params.spec.dst = (struct shape){.rank = 4,
+                                         .dims = {x->shape.dims[0], x->shape.dims[1], output[0], output[1]}};
         *ret_params = params;
         return 0;
 }

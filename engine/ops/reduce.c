@@ -79,7 +79,9 @@ OPERATOR_LOWER(reduce_mean) {
                 struct kernel_pool spec = {
                         .kind = KERNEL_POOL_AVERAGE,
                         .dst = kept,
-                        .window = {.kernel = {x->shape.dims[2], x->shape.dims[3]}, .strides = {1, 1}, .dilations = {1, 1}},
+                        .window = {.kernel = {x->shape.dims[2], x->shape.dims[3]},
+                                   .strides = {1, 1},
+                                   .dilations = {1, 1}},
                         .src_layout = operands[0].layout,
                 };
 
@@ -90,8 +92,8 @@ OPERATOR_LOWER(reduce_mean) {
         if (r >= 0)
                 r = lowering_place(lowering, kernel_layout(kernel, 1), &operands[1], error);
         if (r >= 0)
-                r = lowering_emit(lowering, node, node->type, kernel, operands, (double)shape_elements(&x->shape),
-                                  error);
+                r = lowering_emit(lowering, node, node->type, kernel, operands,
+                                  (double)shape_elements(&x->shape), error);
         if (r < 0)
                 return r;
         return view_define(lowering, node, operands[1], error);
@@ -126,7 +128,8 @@ OPERATOR_LOWER(softmax) {
         size_t axis;
         int r;
 
-        r = axis_normalise(&axis, node_attribute_integer(node, "axis", node->opset < 13 ? 1 : -1), shape.rank, error);
+        r = axis_normalise(&axis, node_attribute_integer(node, "axis", node->opset < 13 ? 1 : -1),
+                           shape.rank, error);
         if (r < 0)
                 return r;
         /* Before opset 13 the dimensions from axis on were one. */
@@ -147,7 +150,8 @@ OPERATOR_LOWER(softmax) {
         if (r < 0)
                 return r;
         operands[1] = operands[0];
-        r = lowering_emit(lowering, node, node->type, kernel, operands, 4.0 * (double)shape_elements(&shape), error);
+        r = lowering_emit(lowering, node, node->type, kernel, operands, 4.0 * (double)shape_elements(&shape),
+                          error);
         if (r < 0)
                 return r;
         lowering_define(lowering, node->outputs[0], operands[1]);

@@ -3,13 +3,15 @@
 
 #include "engine/ops/families.h"
 
-/* Operators of shape arithmetic and constants. They are folded for a given input shape and never become steps. */
+/* Operators of shape arithmetic and constants. They are folded for a given input shape and never become
+ * steps. */
 
 #define SHAPE_FOLD_MAX_ELEMENTS ((size_t)1 << 24)
 
 static int small_enough(const struct shape *shape, struct error *error) {
         if (shape_elements(shape) > SHAPE_FOLD_MAX_ELEMENTS)
-                return error_set(error, ERROR_LIMIT, "a constant of more than %zu elements", SHAPE_FOLD_MAX_ELEMENTS);
+                return error_set(error, ERROR_LIMIT, "a constant of more than %zu elements",
+                                 SHAPE_FOLD_MAX_ELEMENTS);
         return 0;
 }
 
@@ -111,8 +113,8 @@ OPERATOR_FOLD(gather) {
                         int64_t index = tensor_integer(indices, k), size = (int64_t)x->shape.dims[axis];
 
                         if (index < -size || index >= size)
-                                return error_set(error, ERROR_INVALID, "index %" PRId64 " of %" PRId64 " elements", index,
-                                                 size);
+                                return error_set(error, ERROR_INVALID,
+                                                 "index %" PRId64 " of %" PRId64 " elements", index, size);
                         index += index < 0 ? size : 0;
                         for (size_t i = 0; i < inner; i++)
                                 element_copy(tensor, (o * indices->n_elements + k) * inner + i, x,
@@ -146,7 +148,8 @@ static int slice_read(struct slice *ret_slice, const struct graph *graph, const 
                 r = read_integers(graph, node, NULL, 4, steps, &n_steps, error);
         if (r < 0)
                 return r;
-        if (n_ends != n_starts || (n_axes != 0 && n_axes != n_starts) || (n_steps != 0 && n_steps != n_starts))
+        if (n_ends != n_starts || (n_axes != 0 && n_axes != n_starts) ||
+            (n_steps != 0 && n_steps != n_starts))
                 return error_set(error, ERROR_INVALID, "starts, ends, axes and steps differ in number");
 
         for (size_t i = 0; i < x->shape.rank; i++)
@@ -170,7 +173,8 @@ static int slice_read(struct slice *ret_slice, const struct graph *graph, const 
                 } else {
                         start = MIN(start, size - 1);
                         end = MIN(end, size - 1);
-                        slice.shape.dims[axis] = start > end ? (size_t)((start - end - step - 1) / -step) : 0;
+                        slice.shape.dims[axis] =
+                                start > end ? (size_t)((start - end - step - 1) / -step) : 0;
                 }
                 slice.start[axis] = start;
                 slice.step[axis] = step;
@@ -211,7 +215,8 @@ OPERATOR_FOLD(slice) {
                 int64_t from = 0;
 
                 for (size_t d = 0; d < x->shape.rank; d++)
-                        from = from * (int64_t)x->shape.dims[d] + slice.start[d] + (int64_t)index[d] * slice.step[d];
+                        from = from * (int64_t)x->shape.dims[d] + slice.start[d] +
+                               (int64_t)index[d] * slice.step[d];
                 element_copy(tensor, i, x->constant, (size_t)from);
                 for (size_t d = x->shape.rank; d-- > 0;) {
                         if (++index[d] < slice.shape.dims[d])
@@ -230,8 +235,8 @@ static int cast_target(enum dtype *ret_dtype, const struct node *node, struct er
         static const struct {
                 int64_t number;
                 enum dtype dtype;
-        } targets[] = {{1, DTYPE_F32}, {2, DTYPE_U8}, {3, DTYPE_I8}, {6, DTYPE_I32}, {7, DTYPE_I64}, {9, DTYPE_BOOL},
-                       {11, DTYPE_F64}};
+        } targets[] = {{1, DTYPE_F32}, {2, DTYPE_U8},   {3, DTYPE_I8},  {6, DTYPE_I32},
+                       {7, DTYPE_I64}, {9, DTYPE_BOOL}, {11, DTYPE_F64}};
         int64_t to = node_attribute_integer(node, "to", 0);
 
         for (size_t i = 0; i < ARRAY_SIZE(targets); i++)

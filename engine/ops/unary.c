@@ -4,8 +4,8 @@
 #include "engine/ops/families.h"
 
 /* A bound of Clip: an attribute until opset 10, an input since. false: neither constant nor absent. */
-static bool clip_bound(float *ret_bound, const struct graph *graph, const struct node *node, const char *name,
-                       size_t input, float otherwise) {
+static bool clip_bound(float *ret_bound, const struct graph *graph, const struct node *node,
+                       const char *name, size_t input, float otherwise) {
         const struct tensor *tensor = graph_input_constant(graph, node, input);
 
         *ret_bound = node_attribute_real(node, name, otherwise);
@@ -39,13 +39,13 @@ size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, co
                         return 1;
                 }
         if (strcmp(node->type, "LeakyRelu") == 0) {
-                ret_eltwise[0] =
-                        (struct eltwise){.kind = ELTWISE_RELU, .alpha = node_attribute_real(node, "alpha", 0.01f)};
+                ret_eltwise[0] = (struct eltwise){.kind = ELTWISE_RELU,
+                                                  .alpha = node_attribute_real(node, "alpha", 0.01f)};
                 return 1;
         }
         if (strcmp(node->type, "Elu") == 0) {
-                ret_eltwise[0] =
-                        (struct eltwise){.kind = ELTWISE_ELU, .alpha = node_attribute_real(node, "alpha", 1.0f)};
+                ret_eltwise[0] = (struct eltwise){.kind = ELTWISE_ELU,
+                                                  .alpha = node_attribute_real(node, "alpha", 1.0f)};
                 return 1;
         }
         if (strcmp(node->type, "HardSigmoid") == 0) {

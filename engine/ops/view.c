@@ -3,7 +3,8 @@
 
 #include "engine/ops/families.h"
 
-/* Operators that give the same bytes another shape: they fold on constants and cost nothing on plain layouts. */
+/* Operators that give the same bytes another shape: they fold on constants and cost nothing on plain
+ * layouts. */
 
 OPERATOR_FOLD(view) {
         const struct value *out = &graph->values[node->outputs[0]];
@@ -12,14 +13,16 @@ OPERATOR_FOLD(view) {
         return tensor_reshape(ret_tensor, x, &out->shape, error);
 }
 
-int view_define(struct lowering *lowering, const struct node *node, struct operand operand, struct error *error) {
+int view_define(struct lowering *lowering, const struct node *node, struct operand operand,
+                struct error *error) {
         const struct value *out = &lowering_graph(lowering)->values[node->outputs[0]];
         struct kernels *kernels = lowering_kernels(lowering);
         struct shape shape = layout_shape(operand.layout);
         int r;
 
         if (!shape_equal(&shape, &out->shape)) {
-                r = lowering_reorder(lowering, node, operand, layout_plain(kernels, &shape), &operand, error);
+                r = lowering_reorder(lowering, node, operand, layout_plain(kernels, &shape), &operand,
+                                     error);
                 if (r < 0)
                         return r;
                 operand.layout = layout_plain(kernels, &out->shape);
@@ -37,8 +40,8 @@ OPERATOR_LOWER(view) {
         int r;
 
         /* Row-major order is what ONNX's views speak of. */
-        r = lowering_use(lowering, node->inputs[0],
-                         layout_plain(lowering_kernels(lowering), &x->shape), &operand, error);
+        r = lowering_use(lowering, node->inputs[0], layout_plain(lowering_kernels(lowering), &x->shape),
+                         &operand, error);
         if (r < 0)
                 return r;
         return view_define(lowering, node, operand, error);
@@ -93,8 +96,9 @@ OPERATOR_INFER(reshape) {
         for (size_t i = 0; i < n; i++) {
                 if (dims[i] == 0 && node_attribute_integer(node, "allowzero", 0) == 0) {
                         if (i >= x->shape.rank)
-                                return error_set(error, ERROR_INVALID, "dimension %zu is to be copied, the input has %zu",
-                                                 i, x->shape.rank);
+                                return error_set(error, ERROR_INVALID,
+                                                 "dimension %zu is to be copied, the input has %zu", i,
+                                                 x->shape.rank);
                         dims[i] = (int64_t)x->shape.dims[i];
                 }
                 if (dims[i] == -1) {
@@ -107,7 +111,8 @@ OPERATOR_INFER(reshape) {
         }
         if (open != SIZE_MAX) {
                 if (known == 0 || elements % known != 0)
-                        return error_set(error, ERROR_INVALID, "%zu elements do not divide into %zu", elements, known);
+                        return error_set(error, ERROR_INVALID, "%zu elements do not divide into %zu",
+                                         elements, known);
                 dims[open] = (int64_t)(elements / known);
         }
         r = shape_from_dims(&shape, dims, n, error);
@@ -160,7 +165,8 @@ OPERATOR_INFER(squeeze) {
                 return r;
         for (size_t i = 0; i < x->shape.rank; i++) {
                 if (named[i] && x->shape.dims[i] != 1)
-                        return error_set(error, ERROR_INVALID, "dimension %zu is %zu, not 1", i, x->shape.dims[i]);
+                        return error_set(error, ERROR_INVALID, "dimension %zu is %zu, not 1", i,
+                                         x->shape.dims[i]);
                 if (n == 0 ? x->shape.dims[i] != 1 : !named[i])
                         shape.dims[shape.rank++] = x->shape.dims[i];
         }

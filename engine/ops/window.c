@@ -14,10 +14,12 @@ static int pairs_read(int64_t *values, size_t n, const struct node *node, const 
         if (!attribute)
                 return 0;
         if (attribute->type != ATTRIBUTE_INTS || attribute->n != n)
-                return error_set(error, ERROR_UNSUPPORTED, "%s needs %zu values for height and width", name, n);
+                return error_set(error, ERROR_UNSUPPORTED, "%s needs %zu values for height and width", name,
+                                 n);
         for (size_t i = 0; i < n; i++) {
                 if (attribute->ints[i] < least || attribute->ints[i] > WINDOW_MAX)
-                        return error_set(error, ERROR_INVALID, "%s has %" PRId64 "; %" PRId64 " to %d are possible", name,
+                        return error_set(error, ERROR_INVALID,
+                                         "%s has %" PRId64 "; %" PRId64 " to %d are possible", name,
                                          attribute->ints[i], least, WINDOW_MAX);
                 values[i] = attribute->ints[i];
         }
@@ -52,7 +54,8 @@ int window_read(struct kernel_window *ret_window, size_t ret_output[2], const st
                         return error_set(error, ERROR_INVALID, "kernel %zux%zu", kernel[0], kernel[1]);
                 extent = ((int64_t)kernel[i] - 1) * dilations[i] + 1;
                 if (upper || lower) {
-                        /* ONNX: as many outputs as ceil(input / stride), the odd pixel of padding after or before. */
+                        /* ONNX: as many outputs as ceil(input / stride), the odd pixel of padding after or
+                         * before. */
                         int64_t n = (size + strides[i] - 1) / strides[i];
                         int64_t total = MAX((n - 1) * strides[i] + extent - size, 0);
 
@@ -64,7 +67,8 @@ int window_read(struct kernel_window *ret_window, size_t ret_output[2], const st
 
                 room = size + pads[i] + pads[i + 2] - extent;
                 if (room < 0)
-                        return error_set(error, ERROR_INVALID, "kernel %zux%zu exceeds padded input %" PRId64 "x%" PRId64,
+                        return error_set(error, ERROR_INVALID,
+                                         "kernel %zux%zu exceeds padded input %" PRId64 "x%" PRId64,
                                          kernel[0], kernel[1], (int64_t)input[0] + pads[0] + pads[2],
                                          (int64_t)input[1] + pads[1] + pads[3]);
                 output[i] = (size_t)(room / strides[i]) + 1;
