@@ -43,6 +43,7 @@ struct server_options {
         bool exact_decode;         /* no DCT scaling */
         unsigned timeout_ms;       /* deadline of a request that names none */
         unsigned idle_timeout_s;   /* of a connection */
+        unsigned read_timeout_s;   /* from the first byte of a request to its last: then 408 */
         unsigned drain_delay_ms;   /* after SIGTERM: readiness is 503 but connections are still taken */
         unsigned drain_timeout_ms; /* then what is in flight has this long */
 

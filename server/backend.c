@@ -1,0 +1,256 @@
+#include "server/backend.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/plan.h"
+#include "server/cost_table.h"
+
+/* What one worker needs for one plan. */
+struct seat {
+        struct run *run;
+        unsigned char *input; /* [N, H, W, 3]; NULL for one image, which runs where it was decoded */
+        float *output;        /* [N, classes] */
+};
+
+struct variant {
+        struct plan *plan;
+        size_t batch;
+        unsigned threads;
+        struct seat *seats; /* [n_seats] */
+        unsigned n_seats;
+};
+
+struct backend {
+        struct model *model;
+        unsigned n_workers;
+        size_t pixels_bytes;
+        const char **labels;
+        struct variant *variants[COST_TABLE_MAX_ROWS];
+        atomic_size_t n_variants;  /* a variant is complete before it is counted */
+        struct variant *candidate; /* the loader's */
+};
+
+static void variant_free(struct variant *variant) {
+        for (unsigned i = 0; variant->seats && i < variant->n_seats; i++) {
+                if (variant->seats[i].run)
+                        run_free(variant->seats[i].run);
+                free(variant->seats[i].input);
+                free(variant->seats[i].output);
+        }
+        free(variant->seats);
+        if (variant->plan)
+                plan_free(variant->plan);
+        free(variant);
+}
+DEFINE_CLEANUP(variant)
+
+static int collect_labels(struct backend *backend, struct error *error) {
+        size_t n = model_n_classes(backend->model);
+
+        if (n == 0 || !model_label(backend->model, 0))
+                return 0;
+        backend->labels = calloc(n, sizeof(*backend->labels));
+        if (!backend->labels)
+                return error_no_memory(error);
+        for (size_t i = 0; i < n; i++)
+                backend->labels[i] = model_label(backend->model, i);
+        return 0;
+}
+
+int backend_open(struct backend **ret_backend, const struct server_model *source, unsigned n_workers,
+                 struct error *error) {
+        _cleanup_(backend_freep) struct backend *backend = NULL;
+        const struct preprocess *preprocess;
+        int r;
+
+        backend = calloc(1, sizeof(*backend));
+        if (!backend)
+                return error_no_memory(error);
+        backend->n_workers = n_workers;
+        if (source->path)
+                r = model_open(&backend->model, source->path, source->name, error);
+        else
+                r = model_open_source(&backend->model, source->source, source->name, error);
+        if (r < 0)
+                return r;
+
+        preprocess = model_preprocess(backend->model);
+        if (!size_multiply(&backend->pixels_bytes, preprocess->crop_width, preprocess->crop_height) ||
+            !size_multiply(&backend->pixels_bytes, backend->pixels_bytes, 3) || backend->pixels_bytes == 0)
+                return error_set(error, ERROR_INVALID, "%s: the crop of the pre-processing is %zu x %zu",
+                                 model_name(backend->model), preprocess->crop_width,
+                                 preprocess->crop_height);
+        r = collect_labels(backend, error);
+        if (r < 0)
+                return r;
+
+        *ret_backend = steal_ptr(&backend);
+        return 0;
+}
+
+void backend_free(struct backend *backend) {
+        for (size_t i = 0; i < atomic_load(&backend->n_variants); i++)
+                variant_free(backend->variants[i]);
+        backend_discard(backend);
+        free(backend->labels);
+        if (backend->model)
+                model_free(backend->model);
+        free(backend);
+}
+
+static int seat_init(struct seat *seat, const struct backend *backend, const struct variant *variant,
+                     struct error *error) {
+        size_t bytes;
+        int r;
+
+        r = run_new(&seat->run, variant->plan, error);
+        if (r < 0)
+                return r;
+        seat->output = calloc(plan_output_elements(variant->plan), sizeof(float));
+        if (!seat->output)
+                return error_no_memory(error);
+        if (variant->batch > 1) {
+                if (!size_multiply(&bytes, backend->pixels_bytes, variant->batch))
+                        return error_no_memory(error);
+                seat->input = malloc(bytes);
+                if (!seat->input)
+                        return error_no_memory(error);
+        }
+        return 0;
+}
+
+int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct error *error) {
+        const struct plan_options options = {.batch = batch, .threads = threads};
+        _cleanup_(variant_freep) struct variant *variant = NULL;
+        int r;
+
+        if (atomic_load(&backend->n_variants) == ARRAY_SIZE(backend->variants))
+                return error_set(error, ERROR_LIMIT, "more than %zu plans", ARRAY_SIZE(backend->variants));
+        variant = calloc(1, sizeof(*variant));
+        if (!variant)
+                return error_no_memory(error);
+        variant->batch = batch;
+        variant->threads = threads;
+        r = plan_new(&variant->plan, backend->model, &options, error);
+        if (r < 0)
+                return r;
+        backend_discard(backend);
+        backend->candidate = steal_ptr(&variant);
+        return 0;
+}
+
+int backend_keep(struct backend *backend, struct error *error) {
+        struct variant *variant = backend->candidate;
+        size_t n = atomic_load(&backend->n_variants);
+        int r;
+
+        variant->n_seats = variant->threads > 1 ? 1 : backend->n_workers;
+        variant->seats = calloc(variant->n_seats, sizeof(*variant->seats));
+        if (!variant->seats)
+                return error_no_memory(error);
+        for (unsigned i = 0; i < variant->n_seats; i++) {
+                r = seat_init(&variant->seats[i], backend, variant, error);
+                if (r < 0)
+                        return r;
+        }
+        backend->variants[n] = steal_ptr(&backend->candidate);
+        atomic_store(&backend->n_variants, n + 1);
+        return 0;
+}
+
+void backend_discard(struct backend *backend) {
+        if (backend->candidate)
+                variant_free(steal_ptr(&backend->candidate));
+}
+
+static struct variant *find_variant(const struct backend *backend, size_t batch, unsigned threads) {
+        size_t n = atomic_load(&backend->n_variants);
+
+        for (size_t i = 0; i < n; i++)
+                if (backend->variants[i]->batch == batch && backend->variants[i]->threads == threads)
+                        return backend->variants[i];
+        return NULL;
+}
+
+int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
+                    struct error *error) {
+        _cleanup_(freep) unsigned char *pixels = NULL;
+        _cleanup_(freep) float *output = NULL;
+        _cleanup_(run_freep) struct run *run = NULL;
+        uint64_t least_ns = UINT64_MAX;
+        struct variant *variant;
+        size_t bytes;
+        int r;
+
+        variant = backend->candidate;
+        if (!variant || variant->batch != batch || variant->threads != threads)
+                variant = find_variant(backend, batch, threads);
+        if (!variant || !size_multiply(&bytes, backend->pixels_bytes, batch))
+                return error_set(error, ERROR_INTERNAL, "no plan for batch %zu on %u threads", batch,
+                                 threads);
+        /* A run of its own: the workers may be busy with theirs. */
+        r = run_new(&run, variant->plan, error);
+        if (r < 0)
+                return r;
+        pixels = malloc(bytes);
+        output = calloc(plan_output_elements(variant->plan), sizeof(float));
+        if (!pixels || !output)
+                return error_no_memory(error);
+        memset(pixels, 127, bytes); /* grey: no layer takes a short cut on it, nor meets denormal numbers */
+
+        for (unsigned i = 0; i <= repeat; i++) {
+                uint64_t start_ns = clock_ns(), duration_ns;
+
+                r = run_execute(run, pixels, output, error);
+                if (r < 0)
+                        return r;
+                duration_ns = clock_ns() - start_ns;
+                if (i > 0 || repeat == 0)
+                        least_ns = MIN(least_ns, duration_ns);
+        }
+        *ret_ms = (double)least_ns / 1e6;
+        return 0;
+}
+
+const struct model *backend_model(const struct backend *backend) {
+        return backend->model;
+}
+
+size_t backend_pixels_bytes(const struct backend *backend) {
+        return backend->pixels_bytes;
+}
+
+const char *const *backend_labels(const struct backend *backend) {
+        return backend->labels;
+}
+
+unsigned char *backend_input(struct backend *backend, unsigned worker, size_t batch) {
+        struct variant *variant = find_variant(backend, batch, 1);
+
+        return variant && worker < variant->n_seats ? variant->seats[worker].input : NULL;
+}
+
+int backend_execute(struct backend *backend, unsigned worker, size_t batch, unsigned threads,
+                    const unsigned char *pixels, const float **ret_output, struct error *error) {
+        struct variant *variant = find_variant(backend, batch, threads);
+        struct seat *seat;
+        int r;
+
+        if (!variant || worker >= variant->n_seats)
+                return error_set(error, ERROR_INTERNAL, "worker %u has no plan for batch %zu on %u threads",
+                                 worker, batch, threads);
+        seat = &variant->seats[worker];
+        r = run_execute(seat->run, pixels, seat->output, error);
+        if (r < 0)
+                return r;
+        *ret_output = seat->output;
+        return 0;
+}
+
+void backend_probabilities(const struct backend *backend, const float *output, float *probabilities) {
+        plan_probabilities(backend->variants[0]->plan, output, probabilities);
+}

@@ -1,0 +1,52 @@
+#pragma once
+/*
+ * backend: a loaded model with its plans, for all workers.
+ *
+ * One thread, the loader, opens it and adds plans, while the workers may execute those that were kept
+ * before. Each worker has a run of its own for each plan.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "engine/model.h"
+#include "server/server.h"
+
+struct backend;
+
+/* Fails with the errors of model_open(). */
+int backend_open(struct backend **ret_backend, const struct server_model *source, unsigned n_workers,
+                 struct error *error);
+void backend_free(struct backend *backend);
+DEFINE_CLEANUP(backend)
+
+/* Builds the plan for batch and threads as a candidate, in place of the last one. Fails with the errors of
+ * plan_new(), and with ERROR_LIMIT when there are too many plans. */
+int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct error *error);
+
+/* Keeps the candidate: gives each worker what it needs to run it, only worker 0 where threads > 1. Fails
+ * with the errors of run_new(). */
+int backend_keep(struct backend *backend, struct error *error);
+void backend_discard(struct backend *backend);
+
+/* Least milliseconds of repeat runs on neutral pixels, after one to warm up, in memory of its own: workers
+ * may use the plan at the same time. For more than one thread, call it on worker 0's thread. */
+int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
+                    struct error *error);
+
+const struct model *backend_model(const struct backend *backend);
+size_t backend_pixels_bytes(const struct backend *backend); /* of one image, [H, W, 3] */
+
+/* The labels as the proto layer wants them, model_n_classes() strings; NULL where the model has none. */
+const char *const *backend_labels(const struct backend *backend);
+
+/* Room for a batch, [N, H, W, 3], this worker's own; NULL where there is no such plan. */
+unsigned char *backend_input(struct backend *backend, unsigned worker, size_t batch);
+
+/* Runs pixels [N, H, W, 3]. *ret_output is [N, classes], the worker's own until its next run. */
+int backend_execute(struct backend *backend, unsigned worker, size_t batch, unsigned threads,
+                    const unsigned char *pixels, const float **ret_output, struct error *error);
+
+/* output of one image -> probabilities [classes], see plan_probabilities(). */
+void backend_probabilities(const struct backend *backend, const float *output, float *probabilities);

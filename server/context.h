@@ -1,0 +1,37 @@
+#pragma once
+/*
+ * context: what the parts of a running server share. Built and torn down by server.c alone; everything in it
+ * outlives all requests.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "server/server.h"
+
+struct admission;
+struct backend;
+struct batcher;
+struct connections;
+struct decode_pool;
+struct linger;
+struct log;
+struct metrics;
+
+struct context {
+        struct server_options options;
+        unsigned n_cpus;
+        struct log *log;
+        struct metrics *metrics;
+        struct admission *admission;
+        struct batcher *batcher;
+        struct decode_pool *decode_pool;
+        struct connections *connections;
+        struct linger *linger;
+        struct backend **backends; /* [options.n_models], complete once ready */
+
+        atomic_bool ready;     /* the models are loaded */
+        atomic_bool draining;  /* no longer ready; answers close their connections */
+        atomic_bool cancelled; /* out of patience: drop what is queued, begin nothing */
+        atomic_size_t inflight_requests;
+        atomic_size_t suspended_requests; /* once cancelled and 0, it stays 0 */
+};

@@ -1,0 +1,233 @@
+#include "server/loader.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "engine/cpu.h"
+#include "server/admission.h"
+#include "server/backend.h"
+#include "server/batcher.h"
+#include "server/context.h"
+#include "server/decode_pool.h"
+#include "server/log.h"
+#include "server/metrics.h"
+
+/* The least of a few runs: what disturbs a run only ever makes it longer. */
+#define REPEAT_AT_START 2u
+#define REPEAT_LATER    3u
+
+struct loader {
+        struct context *context;
+        int wake_fd;
+        pthread_t thread;
+        bool started;
+        atomic_bool stopping, failed;
+        struct error error; /* once failed */
+};
+
+/* Arguments of a measurement on worker 0. */
+struct measurement {
+        struct backend *backend;
+        unsigned threads;
+        double ms;
+        int r;
+        struct error error;
+};
+
+static void measure(void *argument) {
+        struct measurement *m = argument;
+
+        m->r = backend_measure(m->backend, 1, m->threads, REPEAT_AT_START, &m->ms, &m->error);
+}
+
+/* One image, on one thread and on all. */
+static int measure_basics(struct loader *loader, struct backend *backend, struct cost_table *costs,
+                          struct error *error) {
+        struct context *context = loader->context;
+        struct measurement m = {.backend = backend, .threads = context->n_cpus};
+        double ms;
+        int r;
+
+        r = backend_plan(backend, 1, 1, error);
+        if (r >= 0)
+                r = backend_measure(backend, 1, 1, REPEAT_AT_START, &ms, error);
+        if (r >= 0)
+                r = backend_keep(backend, error);
+        if (r < 0)
+                return r;
+        cost_table_set(costs, 1, 1, ms);
+        if (context->n_cpus == 1)
+                return 0;
+
+        r = backend_plan(backend, 1, context->n_cpus, error);
+        if (r < 0)
+                return r;
+        if (!batcher_call(context->batcher, measure, &m))
+                return error_set(error, ERROR_INTERNAL, "the server was stopped");
+        if (m.r < 0) {
+                *error = m.error;
+                return m.r;
+        }
+        if (m.ms > ms * (1 - COST_TABLE_GAIN)) {
+                backend_discard(backend);
+                return 0;
+        }
+        cost_table_set(costs, 1, context->n_cpus, m.ms);
+        return backend_keep(backend, error);
+}
+
+static int load_model(struct loader *loader, size_t index, struct error *error) {
+        struct context *context = loader->context;
+        struct cost_table costs = {0};
+        uint64_t start_ns = clock_ns();
+        struct backend *backend;
+        const struct model *model;
+        int r;
+
+        r = backend_open(&backend, &context->options.models[index], context->n_cpus, error);
+        if (r < 0)
+                return r;
+        context->backends[index] = backend;
+        model = backend_model(backend);
+        for (size_t i = 0; i < index; i++)
+                if (strcmp(model_name(backend_model(context->backends[i])), model_name(model)) == 0)
+                        return error_set(
+                                error, ERROR_INVALID,
+                                "two models are called \"%s\"; name them apart with --model NAME=PATH",
+                                model_name(model));
+        r = measure_basics(loader, backend, &costs, error);
+        if (r < 0)
+                return r;
+
+        batcher_set_costs(context->batcher, index, &costs);
+        decode_pool_set_model(context->decode_pool, index, model_preprocess(model));
+        metrics_set_model(context->metrics, index, model_name(model), model_version(model),
+                          model_precision(model));
+        admission_observe_infer(context->admission, (uint64_t)(cost_table_ms(&costs, 1, 1) * 1e6));
+        log_event(context->log, LOG_LEVEL_INFO, "model loaded", LOG_TEXT("model", model_name(model)),
+                  LOG_TEXT("version", model_version(model)), LOG_TEXT("precision", model_precision(model)),
+                  LOG_TEXT("precision_why", model_precision_why(model)), LOG_TEXT("isa", cpu_isa()),
+                  LOG_COUNT("weight_bytes", model_weight_bytes(model)),
+                  LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
+                  LOG_NUMBER("all_threads_ms", cost_table_ms(&costs, 1, context->n_cpus)),
+                  LOG_NUMBER("duration_ms", clock_ms_between(start_ns, clock_ns())));
+        return 0;
+}
+
+/* A batch beside one image at the same time, so that load which comes and goes meets both. */
+static int try_batch(struct loader *loader, size_t index, size_t batch, bool *ret_pays,
+                     struct error *error) {
+        struct context *context = loader->context;
+        struct backend *backend = context->backends[index];
+        struct cost_table costs = batcher_costs(context->batcher, index);
+        double one_ms, ms;
+        int r;
+
+        r = backend_plan(backend, batch, 1, error);
+        if (r >= 0)
+                r = backend_measure(backend, 1, 1, REPEAT_LATER, &one_ms, error);
+        if (r >= 0)
+                r = backend_measure(backend, batch, 1, REPEAT_LATER, &ms, error);
+        if (r < 0)
+                return r;
+        ms *= cost_table_ms(&costs, 1, 1) / one_ms;
+        *ret_pays = cost_table_pays(&costs, batch, ms);
+        log_event(context->log, LOG_LEVEL_INFO, "batch measured",
+                  LOG_TEXT("model", model_name(backend_model(backend))), LOG_COUNT("batch", batch),
+                  LOG_NUMBER("ms", ms), LOG_TEXT("kept", *ret_pays ? "yes" : "no"));
+        if (!*ret_pays) {
+                backend_discard(backend);
+                return 0;
+        }
+        r = backend_keep(backend, error);
+        if (r < 0)
+                return r;
+        cost_table_set(&costs, batch, 1, ms);
+        batcher_set_costs(context->batcher, index, &costs);
+        return 0;
+}
+
+/* Two in a row that do not pay: the next will not either, and each costs twice as much to find out. */
+static void try_batches(struct loader *loader, size_t index) {
+        struct context *context = loader->context;
+        unsigned n_failures = 0;
+
+        for (size_t batch = 2; batch <= context->options.max_batch && n_failures < 2; batch *= 2) {
+                struct error error = ERROR_NONE;
+                bool pays = false;
+
+                if (atomic_load(&loader->stopping))
+                        return;
+                if (try_batch(loader, index, batch, &pays, &error) < 0) {
+                        log_event(context->log, LOG_LEVEL_WARN, "batch not available",
+                                  LOG_COUNT("batch", batch), LOG_TEXT("error", error.text));
+                        backend_discard(context->backends[index]);
+                        return;
+                }
+                n_failures = pays ? 0 : n_failures + 1;
+        }
+}
+
+static void notify(struct loader *loader) {
+        uint64_t one = 1;
+
+        (void)!write(loader->wake_fd, &one, sizeof(one));
+}
+
+static void *run(void *argument) {
+        struct loader *loader = argument;
+        struct context *context = loader->context;
+
+        for (size_t i = 0; i < context->options.n_models; i++) {
+                if (atomic_load(&loader->stopping))
+                        return NULL;
+                if (load_model(loader, i, &loader->error) < 0) {
+                        atomic_store(&loader->failed, true);
+                        notify(loader);
+                        return NULL;
+                }
+        }
+        atomic_store_explicit(&context->ready, true, memory_order_release);
+        notify(loader);
+        for (size_t i = 0; i < context->options.n_models; i++)
+                try_batches(loader, i);
+        return NULL;
+}
+
+int loader_new(struct loader **ret_loader, struct context *context, int wake_fd, struct error *error) {
+        _cleanup_(loader_freep) struct loader *loader = NULL;
+        int r;
+
+        loader = calloc(1, sizeof(*loader));
+        if (!loader)
+                return error_no_memory(error);
+        loader->context = context;
+        loader->wake_fd = wake_fd;
+        r = pthread_create(&loader->thread, NULL, run, loader);
+        if (r != 0)
+                return error_set(error, ERROR_IO, "loader thread: %s", strerror(r));
+        loader->started = true;
+        pthread_setname_np(loader->thread, "loader");
+        *ret_loader = steal_ptr(&loader);
+        return 0;
+}
+
+void loader_free(struct loader *loader) {
+        if (loader->started) {
+                atomic_store(&loader->stopping, true);
+                pthread_join(loader->thread, NULL);
+        }
+        free(loader);
+}
+
+bool loader_failed(struct loader *loader, struct error *error) {
+        if (!atomic_load(&loader->failed))
+                return false;
+        *error = loader->error;
+        return true;
+}

@@ -1,0 +1,33 @@
+#pragma once
+/*
+ * worker: threads that run the models on what the batcher gives them.
+ *
+ * Worker 0 also does what batcher_call() asks, since it is the only one that may form an OpenMP team.
+ */
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/macros.h"
+
+struct admission;
+struct backend;
+struct batcher;
+struct metrics;
+struct worker_pool;
+
+struct worker_options {
+        unsigned n_workers;
+        size_t max_batch;
+        struct batcher *batcher; /* all outlive the pool */
+        struct admission *admission;
+        struct metrics *metrics;
+        struct backend *const *backends; /* [models]; an entry is set before its first job */
+};
+
+/* Fails with ERROR_NO_MEMORY or ERROR_IO (no thread). */
+int worker_pool_new(struct worker_pool **ret_pool, const struct worker_options *options,
+                    struct error *error);
+
+/* Waits for the threads, which end after batcher_stop(). */
+void worker_pool_free(struct worker_pool *pool);
+DEFINE_CLEANUP(worker_pool)
