@@ -13,7 +13,7 @@ struct backend;
 struct batcher;
 struct connections;
 struct decode_pool;
-struct linger;
+struct lingering;
 struct log;
 struct metrics;
 
@@ -26,7 +26,7 @@ struct context {
         struct batcher *batcher;
         struct decode_pool *decode_pool;
         struct connections *connections;
-        struct linger *linger;
+        struct lingering *linger;
         struct backend **backends; /* [options.n_models], complete once ready */
 
         atomic_bool ready;     /* the models are loaded */

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "server/connections.h"
 #include "server/context.h"
-#include "server/linger.h"
+#include "server/lingering.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/reply.h"
@@ -55,7 +55,7 @@ static void connection_changed(void *argument, struct MHD_Connection *mhd, void 
                 if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
                         fd = dup(fd);
                         if (fd >= 0)
-                                linger_add(context->linger, fd);
+                                lingering_add(context->linger, fd);
                 }
         }
         atomic_fetch_sub(&http->n_connections, 1);

@@ -14,7 +14,7 @@
 #include "server/connections.h"
 #include "server/context.h"
 #include "server/http.h"
-#include "server/linger.h"
+#include "server/lingering.h"
 #include "server/listener.h"
 #include "server/loader.h"
 #include "server/log.h"
@@ -75,7 +75,8 @@ static bool is_drained(const struct lifecycle_parts *parts, uint64_t *linger_sin
         /* All is answered; the last answers may still be on their way to clients that are sending. */
         if (*linger_since_ns == 0)
                 *linger_since_ns = clock_ns();
-        return linger_count(parts->context->linger) == 0 || clock_ns() - *linger_since_ns > LINGER_WAIT_NS;
+        return lingering_count(parts->context->linger) == 0 ||
+               clock_ns() - *linger_since_ns > LINGER_WAIT_NS;
 }
 
 /* Waits until done() or end_ns. */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "server/linger.h"
+#include "server/lingering.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/reply.h"
@@ -61,7 +61,7 @@ static void refuse(struct listener *listener, int fd, enum problem_type type, co
                   LOG_COUNT("status", reply.status), LOG_TEXT("detail", detail));
         reply_release(&reply);
         shutdown(fd, SHUT_WR);
-        linger_add(listener->options.linger, fd);
+        lingering_add(listener->options.linger, fd);
 }
 
 static void pending_remove(struct listener *listener, struct pending *pending) {

@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 
-struct linger;
+struct lingering;
 struct listener;
 struct log;
 struct metrics;
@@ -30,7 +30,7 @@ struct listener_options {
         uint64_t header_timeout_ns; /* from the first byte to the last */
         uint64_t idle_timeout_ns;   /* until the first byte */
         size_t max_connections;     /* beyond it: 503 */
-        struct linger *linger;
+        struct lingering *linger;
         struct metrics *metrics;
         struct log *log;
         /* Takes over a connection; called on the listener's thread. */

@@ -45,11 +45,37 @@ static void measure(void *argument) {
         m->r = backend_measure(m->backend, 1, m->threads, REPEAT_AT_START, &m->ms, &m->error);
 }
 
+/* One image on all CPUs, where there are several and where that is faster. */
+static int measure_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
+                               struct error *error) {
+        struct context *context = loader->context;
+        struct measurement m = {.backend = backend, .threads = context->n_cpus};
+        int r;
+
+        if (context->n_cpus == 1)
+                return 0;
+        r = backend_plan(backend, 1, context->n_cpus, error);
+        if (r < 0)
+                return r;
+        if (!batcher_call(context->batcher, measure, &m))
+                return error_set(error, ERROR_INTERNAL, "the server was stopped");
+        if (m.r < 0) {
+                *error = m.error;
+                return m.r;
+        }
+        if (m.ms > cost_table_ms(costs, 1, 1) * (1 - COST_TABLE_GAIN)) {
+                backend_discard(backend);
+                return 0;
+        }
+        r = backend_keep(backend, error);
+        if (r >= 0)
+                cost_table_set(costs, 1, context->n_cpus, m.ms);
+        return r;
+}
+
 /* One image, on one thread and on all. */
 static int measure_basics(struct loader *loader, struct backend *backend, struct cost_table *costs,
                           struct error *error) {
-        struct context *context = loader->context;
-        struct measurement m = {.backend = backend, .threads = context->n_cpus};
         double ms;
         int r;
 
@@ -61,24 +87,7 @@ static int measure_basics(struct loader *loader, struct backend *backend, struct
         if (r < 0)
                 return r;
         cost_table_set(costs, 1, 1, ms);
-        if (context->n_cpus == 1)
-                return 0;
-
-        r = backend_plan(backend, 1, context->n_cpus, error);
-        if (r < 0)
-                return r;
-        if (!batcher_call(context->batcher, measure, &m))
-                return error_set(error, ERROR_INTERNAL, "the server was stopped");
-        if (m.r < 0) {
-                *error = m.error;
-                return m.r;
-        }
-        if (m.ms > ms * (1 - COST_TABLE_GAIN)) {
-                backend_discard(backend);
-                return 0;
-        }
-        cost_table_set(costs, 1, context->n_cpus, m.ms);
-        return backend_keep(backend, error);
+        return measure_all_threads(loader, backend, costs, error);
 }
 
 static int load_model(struct loader *loader, size_t index, struct error *error) {

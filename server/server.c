@@ -22,7 +22,7 @@
 #include "server/decode_pool.h"
 #include "server/http.h"
 #include "server/lifecycle.h"
-#include "server/linger.h"
+#include "server/lingering.h"
 #include "server/listener.h"
 #include "server/loader.h"
 #include "server/log.h"
@@ -186,7 +186,7 @@ static int build_http_side(struct server *server, struct error *error) {
         const struct server_options *options = &context->options;
         int r;
 
-        r = linger_new(&context->linger, error);
+        r = lingering_new(&context->linger, error);
         if (r < 0)
                 return r;
         r = connections_new(&context->connections,
@@ -285,7 +285,7 @@ static void tear_down(struct server *server) {
         if (context->connections)
                 connections_free(context->connections);
         if (context->linger)
-                linger_free(context->linger);
+                lingering_free(context->linger);
         if (context->metrics)
                 metrics_free(context->metrics);
         if (context->log)

@@ -1,4 +1,4 @@
-#include "server/linger.h"
+#include "server/lingering.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@ struct slot {
         uint64_t idle_ns, total_ns; /* when it is over */
 };
 
-struct linger {
+struct lingering {
         int epoll_fd, wake_fd;
         pthread_t thread;
         bool started;
@@ -33,7 +33,7 @@ struct linger {
 
 #define WAKE_INDEX UINT32_MAX
 
-static void slot_close(struct linger *linger, struct slot *slot) {
+static void slot_close(struct lingering *linger, struct slot *slot) {
         close(slot->fd);
         slot->fd = -1;
         linger->n_sockets--;
@@ -59,7 +59,7 @@ static bool slot_drain(struct slot *slot) {
         return slot->bytes <= LINGER_MAX_BYTES;
 }
 
-static void close_overdue(struct linger *linger) {
+static void close_overdue(struct lingering *linger) {
         uint64_t now_ns = clock_ns();
 
         for (size_t i = 0; i < LINGER_MAX_SOCKETS; i++) {
@@ -71,7 +71,7 @@ static void close_overdue(struct linger *linger) {
 }
 
 static void *run(void *argument) {
-        struct linger *linger = argument;
+        struct lingering *linger = argument;
         int timeout_ms = -1;
 
         for (;;) {
@@ -102,14 +102,14 @@ static void *run(void *argument) {
         }
 }
 
-static void wake(struct linger *linger) {
+static void wake(struct lingering *linger) {
         uint64_t one = 1;
 
         (void)!write(linger->wake_fd, &one, sizeof(one));
 }
 
-int linger_new(struct linger **ret_linger, struct error *error) {
-        _cleanup_(linger_freep) struct linger *linger = NULL;
+int lingering_new(struct lingering **ret_linger, struct error *error) {
+        _cleanup_(lingering_freep) struct lingering *linger = NULL;
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = WAKE_INDEX};
         int r;
 
@@ -134,7 +134,7 @@ int linger_new(struct linger **ret_linger, struct error *error) {
         return 0;
 }
 
-void linger_free(struct linger *linger) {
+void lingering_free(struct lingering *linger) {
         if (linger->started) {
                 pthread_mutex_lock(&linger->lock);
                 linger->stopped = true;
@@ -153,7 +153,7 @@ void linger_free(struct linger *linger) {
         free(linger);
 }
 
-void linger_add(struct linger *linger, int fd) {
+void lingering_add(struct lingering *linger, int fd) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP};
         uint64_t now_ns = clock_ns();
         size_t i = 0;
@@ -174,7 +174,7 @@ void linger_add(struct linger *linger, int fd) {
         pthread_mutex_unlock(&linger->lock);
 }
 
-size_t linger_count(struct linger *linger) {
+size_t lingering_count(struct lingering *linger) {
         size_t n;
 
         pthread_mutex_lock(&linger->lock);
