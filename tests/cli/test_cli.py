@@ -15,7 +15,7 @@ import unittest
 SACCADE = os.environ["SACCADE"]
 MAN_PAGE = os.environ.get("MAN_PAGE")
 COMMANDS = ["serve", "classify", "infer", "bench", "inspect"]
-PHOTOGRAPH = pathlib.Path(__file__).resolve().parent.parent / "image" / "chelsea.jpg"
+PHOTOGRAPH = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cat.jpg"
 TIMEOUT = 120
 
 

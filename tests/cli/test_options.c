@@ -156,7 +156,7 @@ START_TEST(flags_beat_environment_beats_file_beats_default) {
         ck_assert_uint_eq(values.count, 9);
         ck_assert_int_eq(parse(NO_WORDS, WORDS(variable)), 0);
         ck_assert_uint_eq(values.number, 2);
-        values.number = 5;
+        values = (struct values){.number = 5};
         ck_assert_int_eq(parse(NO_WORDS, NULL), 0);
         ck_assert_uint_eq(values.number, 5);
 }
@@ -169,11 +169,11 @@ START_TEST(repeated_option_collects_within_one_source_only) {
         ck_assert_int_eq(parse(WORDS("--model", "a", "--model=b", "--config", file), environment), 0);
         ck_assert_uint_eq(values.models.n, 2);
         ck_assert_str_eq(values.models.values[1], "b");
-        values.models.n = 0;
+        values = (struct values){0};
         ck_assert_int_eq(parse(WORDS("--config", file), environment), 0);
         ck_assert_uint_eq(values.models.n, 2);
         ck_assert_str_eq(values.models.values[0], "e1");
-        values.models.n = 0;
+        values = (struct values){0};
         ck_assert_int_eq(parse(WORDS("--config", file), NULL), 0);
         ck_assert_uint_eq(values.models.n, 3);
         ck_assert_str_eq(values.models.values[2], "f3");

@@ -102,7 +102,7 @@ START_TEST(what_is_not_read_says_why) {
                 {"overflow", ERROR_INVALID, "overflows"},
                 {"negative", ERROR_INVALID, "dimension 0"},
                 {"repeated_key", ERROR_INVALID, "repeated key 'descr'"},
-                {"unclosed", ERROR_INVALID, "not closed"},
+                {"unclosed", ERROR_INVALID, "malformed"},
                 {"version9", ERROR_UNSUPPORTED, "version 9.0"},
                 {"header_huge", ERROR_UNSUPPORTED, "a header of"},
         };
