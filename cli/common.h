@@ -11,9 +11,8 @@
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define COMMON_MAX_THREADS      1024u
-#define COMMON_MAX_INPUT_BYTES  ((size_t)256 << 20) /* of one image file; beyond any limit of pixels */
-#define COMMON_MAX_TENSOR_BYTES ((size_t)4 << 30) /* of one .npy file: 1024 images of 512 x 512 as float32  \
-                                                   */
+#define COMMON_MAX_INPUT_BYTES  ((size_t)256 << 20) /* of an image file; beyond any limit of pixels */
+#define COMMON_MAX_TENSOR_BYTES ((size_t)4 << 30)   /* of a .npy file: 1024 images of 512 x 512 */
 
 enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_BF16, PRECISION_INT8 };
 extern const char *const PRECISION_CHOICES[];

@@ -134,7 +134,8 @@ static int size_parse(void *field, const struct option *option, const char *wher
         uint64_t number;
         int r;
 
-        r = number_parse(&number, option, where, option->type == OPTION_SIZE ? size_units : no_units, text, error);
+        r = number_parse(&number, option, where, option->type == OPTION_SIZE ? size_units : no_units, text,
+                         error);
         if (r < 0)
                 return r;
         /* The largest double below 2^63: no size that is meant is near it. */
