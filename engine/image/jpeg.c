@@ -88,12 +88,12 @@ static void error_exit(j_common_ptr cinfo) {
         case JERR_OUT_OF_MEMORY:
                 escape(reader, error_no_memory(reader->error));
         case JERR_NO_BACKING_STORE: /* what the memory manager falls back to beyond max_memory_to_use */
-                escape(reader, error_set(reader->error, ERROR_LIMIT,
-                                         "a progressive JPEG of %u x %u pixels needs more than %zu MiB to "
-                                         "decode; send "
-                                         "a smaller picture, or a baseline JPEG",
-                                         reader->cinfo.image_width, reader->cinfo.image_height,
-                                         JPEG_MAX_COEFFICIENT_BYTES >> 20));
+                escape(reader,
+                       error_set(reader->error, ERROR_LIMIT,
+                                 "a JPEG of %u x %u pixels in several scans (progressive) needs more than "
+                                 "%zu MiB to decode; send a smaller picture, or a baseline JPEG of one scan",
+                                 reader->cinfo.image_width, reader->cinfo.image_height,
+                                 JPEG_MAX_COEFFICIENT_BYTES >> 20));
         case JERR_IMAGE_TOO_BIG:
                 escape(reader,
                        error_set(reader->error, ERROR_LIMIT,

@@ -109,28 +109,45 @@ START_TEST(dct_scaling_and_resize_equal_pillows_draft_and_box) {
 }
 END_TEST
 
-static unsigned scale_for(size_t resize_shorter, bool exact) {
+static unsigned scale_for(struct preprocess preprocess, bool exact) {
         _cleanup_(blob_release) struct blob file = vector_read("scaled_1", ".jpg");
-        struct preprocess preprocess = {.resize_shorter = resize_shorter, .crop_width = 5, .crop_height = 5};
         struct image_options options = {.exact = exact};
-        struct image_info info;
         unsigned char pixels[5 * 5 * 3];
+        struct image_info info;
         struct error error;
 
+        preprocess.crop_width = preprocess.crop_height = 5;
         ck_assert_msg(decode(pixels, &preprocess, &options, file.bytes, file.size, &info, &error) == 0, "%s",
                       error.text);
         return info.scale;
 }
 
+static unsigned scale_for_shorter(size_t side, bool exact) {
+        return scale_for((struct preprocess){.resize_shorter = side}, exact);
+}
+
+static unsigned scale_for_size(size_t width, size_t height) {
+        return scale_for((struct preprocess){.resize_width = width, .resize_height = height}, false);
+}
+
 START_TEST(dct_scales_only_where_twice_the_size_is_left) {
         /* 157 pixels: 157 / 8 >= 2 * 9, 157 / 4 >= 2 * 19, 157 / 2 >= 2 * 39 */
-        ck_assert_uint_eq(scale_for(9, false), 8);
-        ck_assert_uint_eq(scale_for(10, false), 4);
-        ck_assert_uint_eq(scale_for(19, false), 4);
-        ck_assert_uint_eq(scale_for(20, false), 2);
-        ck_assert_uint_eq(scale_for(39, false), 2);
-        ck_assert_uint_eq(scale_for(40, false), 1);
-        ck_assert_uint_eq(scale_for(9, true), 1);
+        ck_assert_uint_eq(scale_for_shorter(9, false), 8);
+        ck_assert_uint_eq(scale_for_shorter(10, false), 4);
+        ck_assert_uint_eq(scale_for_shorter(19, false), 4);
+        ck_assert_uint_eq(scale_for_shorter(20, false), 2);
+        ck_assert_uint_eq(scale_for_shorter(39, false), 2);
+        ck_assert_uint_eq(scale_for_shorter(40, false), 1);
+        ck_assert_uint_eq(scale_for_shorter(9, true), 1);
+}
+END_TEST
+
+START_TEST(dct_scaling_leaves_enough_of_both_sides) {
+        /* 203 x 157 pixels: 203 / 4 >= 2 * 25, 157 / 4 >= 2 * 19 */
+        ck_assert_uint_eq(scale_for_size(25, 5), 4);
+        ck_assert_uint_eq(scale_for_size(26, 5), 2);
+        ck_assert_uint_eq(scale_for_size(5, 19), 4);
+        ck_assert_uint_eq(scale_for_size(5, 20), 2);
 }
 END_TEST
 
@@ -302,7 +319,7 @@ END_TEST
 START_TEST(a_progressive_file_that_takes_too_much_memory_is_refused) {
         /* 8192 x 8192, within 64 megapixels: 384 MiB of coefficients at 4:4:4 */
         refused_with_frame("progressive_444", 0xc2, 5, "\x20\0\x20\0", 4, ERROR_LIMIT,
-                           "8192 x 8192 pixels needs more than 256 MiB");
+                           "8192 x 8192 pixels in several scans (progressive) needs more than 256 MiB");
 }
 END_TEST
 
@@ -447,6 +464,7 @@ int main(void) {
         tcase_add_loop_test(tcase, exif_orientation_is_applied_as_pillow_does, 1, 9);
         tcase_add_loop_test(tcase, dct_scaling_and_resize_equal_pillows_draft_and_box, 1, 9);
         tcase_add_test(tcase, dct_scales_only_where_twice_the_size_is_left);
+        tcase_add_test(tcase, dct_scaling_leaves_enough_of_both_sides);
         tcase_add_test(tcase, a_picture_smaller_than_the_crop_lies_in_zeros);
         tcase_add_test(tcase, what_is_no_image_is_named);
         tcase_add_test(tcase, other_formats_are_named);

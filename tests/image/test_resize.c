@@ -19,7 +19,7 @@ struct resize {
 static void resize_run(unsigned char *output, const struct resize *resize, const struct kernels *kernels,
                        const unsigned char *input) {
         _cleanup_(resizer_freep) struct resizer *resizer = NULL;
-        size_t size = resize->y.n * resize->x.n * 3;
+        size_t size = resize->y.n * resize->x.n * 3, n_overwritten = 0;
         struct error error;
 
         memset(output, GUARD, size + GUARD_BYTES);
@@ -32,13 +32,18 @@ static void resize_run(unsigned char *output, const struct resize *resize, const
                 resizer_commit(resizer);
         }
         for (size_t i = 0; i < GUARD_BYTES; i++)
-                ck_assert_msg(output[size + i] == GUARD, "wrote %zu bytes past the end", i + 1);
+                n_overwritten += output[size + i] != GUARD;
+        ck_assert_uint_eq(n_overwritten, 0);
 }
 
 /* Where two pictures differ first, said so that one can look there. */
 static void same_pixels(const char *name, const struct resize *resize, const unsigned char *actual,
                         const unsigned char *expected) {
-        for (size_t i = 0; i < resize->y.n * resize->x.n * 3; i++)
+        size_t size = resize->y.n * resize->x.n * 3;
+
+        if (memcmp(actual, expected, size) == 0)
+                return;
+        for (size_t i = 0; i < size; i++)
                 ck_assert_msg(actual[i] == expected[i], "%s: row %zu, column %zu, channel %zu: %d, not %d",
                               name, i / 3 / resize->x.n, i / 3 % resize->x.n, i % 3, actual[i], expected[i]);
 }
@@ -127,7 +132,7 @@ START_TEST(avx2_gives_the_bits_of_the_portable_code) {
                 printf("# skipped: this CPU has no AVX2\n");
                 return;
         }
-        for (size_t round = 0; round < 2000; round++) {
+        for (size_t round = 0; round < 1000; round++) {
                 _cleanup_(freep) unsigned char *input = NULL, *portable = NULL, *avx2 = NULL;
                 struct resize resize = {
                         .x = random_axis(&state), .y = random_axis(&state), .filter = round % 2};
