@@ -136,6 +136,7 @@ static float bfloat_to_float(uint16_t bfloat) {
         return value;
 }
 
+/* Every CPU with AVX2 has F16C, which clang's __builtin_cpu_supports() does not know. */
 __attribute__((target("avx,f16c"))) static size_t halves_to_floats_f16c(float *floats,
                                                                         const uint16_t *halves, size_t n) {
         size_t i = 0;
@@ -227,8 +228,7 @@ int tensor_cast(struct tensor **ret_tensor, struct tensor *tensor, enum dtype dt
         r = tensor_new(&cast, dtype, &tensor->shape, error);
         if (r < 0)
                 return r;
-        if (tensor->dtype == DTYPE_F16 && dtype == DTYPE_F32 && __builtin_cpu_supports("avx") &&
-            __builtin_cpu_supports("f16c"))
+        if (tensor->dtype == DTYPE_F16 && dtype == DTYPE_F32 && __builtin_cpu_supports("avx2"))
                 done = halves_to_floats_f16c(cast->data, tensor->data, tensor->n_elements);
         for (size_t i = done; i < tensor->n_elements; i++)
                 tensor_set(cast, i, tensor_real(tensor, i), tensor_integer(tensor, i));
