@@ -141,6 +141,10 @@ def make_kinds():
         write(name, data, opened(data))
     one = jpeg(picture(1, 1))
     write("one_pixel", one, opened(one))
+    # Its last block is in the decoder's bit buffer before the last byte is read: only who goes on to the end marker
+    # notices that there is none.
+    last = jpeg(picture(20, 16).convert("L"))
+    write("last_block_buffered", last, opened(last))
 
 
 def make_orientations():

@@ -224,11 +224,13 @@ START_TEST(the_format_is_told_by_the_first_bytes) {
 }
 END_TEST
 
+static const char *const cut_files[] = {
+        "baseline_420", "baseline_restarts", "progressive_420",     "cmyk", "grey",
+        "exif_6",       "scaled_6",          "last_block_buffered",
+};
+
 START_TEST(a_file_cut_at_any_byte_is_refused) {
-        static const char *const names[] = {
-                "baseline_420", "baseline_restarts", "progressive_420", "cmyk", "grey",
-                "exif_6",       "scaled_6"};
-        _cleanup_(blob_release) struct blob file = vector_read(names[_i], ".jpg");
+        _cleanup_(blob_release) struct blob file = vector_read(cut_files[_i], ".jpg");
 
         for (size_t size = 0; size < file.size; size++)
                 refused(file.bytes, size, ERROR_INVALID, size == 0 ? "empty" : "truncated");
@@ -469,7 +471,7 @@ int main(void) {
         tcase_add_test(tcase, what_is_no_image_is_named);
         tcase_add_test(tcase, other_formats_are_named);
         tcase_add_test(tcase, the_format_is_told_by_the_first_bytes);
-        tcase_add_loop_test(tcase, a_file_cut_at_any_byte_is_refused, 0, 7);
+        tcase_add_loop_test(tcase, a_file_cut_at_any_byte_is_refused, 0, ARRAY_SIZE(cut_files));
         tcase_add_test(tcase, an_end_marker_in_the_middle_does_not_hide_that_the_rest_is_missing);
         tcase_add_test(tcase, kinds_of_jpeg_that_are_not_decoded_are_named);
         tcase_add_test(tcase, a_side_of_zero_is_refused);
