@@ -239,6 +239,7 @@ START_TEST(multipart_filenames_are_decoded_as_browsers_encode_them) {
         check_filename("filename*=utf-8'en'%e2%82%ac.jpg", "\xE2\x82\xAC.jpg");
         check_filename("filename*=utf-8''x; filename=y", "y");
         check_filename("filename*=utf-8''%00", "");
+        check_filename("filename*=utf-8''a%00b", "");
         check_filename("filename*=utf-8''%f", "");
         check_filename("filename*=utf-8''%ff", "");
         check_filename("filename*=utf-8'x", "");
