@@ -131,7 +131,7 @@ static struct mark mark_at(const struct body *body, size_t start, size_t after) 
                 at++;
         if (last && (at == body->size || has_at(body, at, "\r\n") || has_at(body, at, "\n")))
                 return (struct mark){.kind = MARK_END, .start = start};
-        if (!last && has_at(body, at, "\r\n"))
+        if (has_at(body, at, "\r\n"))
                 return (struct mark){.kind = MARK_PART, .start = start, .line_end = at};
         return (struct mark){.kind = MARK_NONE};
 }

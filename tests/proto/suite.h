@@ -19,7 +19,7 @@ static inline int suite_run(TCase *tests) {
 
         suite_add_tcase(suite, tests);
         runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
+        srunner_run_all(runner, CK_SILENT); /* The TAP goes to stdout, where nothing else may stand. */
         n_failed = srunner_ntests_failed(runner);
         srunner_free(runner);
         return n_failed > 0;

@@ -239,6 +239,7 @@ START_TEST(multipart_filenames_are_decoded_as_browsers_encode_them) {
         check_filename("filename*=utf-8'en'%e2%82%ac.jpg", "\xE2\x82\xAC.jpg");
         check_filename("filename*=utf-8''x; filename=y", "y");
         check_filename("filename*=utf-8''%00", "");
+        check_filename("filename*=utf-8''a%00b", "");
         check_filename("filename*=utf-8''%f", "");
         check_filename("filename*=utf-8''%ff", "");
         check_filename("filename*=utf-8'x", "");
@@ -297,8 +298,20 @@ START_TEST(multipart_headers_of_a_part_are_limited) {
 }
 END_TEST
 
-/* 16 MiB that look like a delimiter at every step. Anything quadratic runs into the test's time limit by
- * days. */
+/* AddressSanitizer looks at all the rest of the body at each memmem(), and is quadratic itself. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HOSTILE_BYTES ((size_t)256 << 10)
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HOSTILE_BYTES ((size_t)256 << 10)
+#endif
+#endif
+#ifndef HOSTILE_BYTES
+#define HOSTILE_BYTES ((size_t)16 << 20)
+#endif
+
+/* Bodies that look like a delimiter at every step. Anything quadratic would run for hours into the test's
+ * time limit. */
 START_TEST(multipart_time_is_linear_in_hostile_bodies) {
         static const char long_type[] =
                 "multipart/form-data; "
@@ -320,13 +333,13 @@ START_TEST(multipart_time_is_linear_in_hostile_bodies) {
                 _cleanup_(freep) char *body = NULL;
                 size_t size;
 
-                body = repeated(hostile[i].piece, ((size_t)16 << 20) / strlen(hostile[i].piece), "", &size);
+                body = repeated(hostile[i].piece, HOSTILE_BYTES / strlen(hostile[i].piece), "", &size);
                 ck_assert_int_eq(parse(hostile[i].content_type, body, size, NULL), ERROR_INVALID);
         }
         for (size_t i = 0; i < 2; i++) {
                 size_t size;
                 _cleanup_(freep) char *body =
-                        repeated(i ? " " : "%22\\\"", i ? (size_t)16 << 20 : 700, "", &size);
+                        repeated(i ? " " : "%22\\\"", i ? HOSTILE_BYTES : 700, "", &size);
                 _cleanup_(freep) char *form = malloc(size + 128);
 
                 size = (size_t)sprintf(form,
