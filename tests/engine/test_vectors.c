@@ -173,7 +173,7 @@ int main(int argc, char **argv) {
         }
         suite_add_tcase(suite, tcase);
         runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
+        srunner_run_all(runner, CK_SILENT);
         n_failed = srunner_ntests_failed(runner);
         srunner_free(runner);
         for (size_t i = 0; i < n_cases; i++)

@@ -1,11 +1,12 @@
-/* Bytes -> model -> plan -> run: whatever a file says, reading, simplifying, planning and running it must not go wrong. */
+/* Bytes -> model -> plan -> run: whatever a file says, reading, simplifying, planning and running it must
+ * not go wrong. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "engine/model.h"
 #include "engine/plan.h"
 
-#define RUN_MAX_ARENA_BYTES ((size_t)4 << 20)  /* larger networks are planned, but not run: time */
+#define RUN_MAX_ARENA_BYTES ((size_t)4 << 20) /* larger networks are planned, but not run: time */
 #define RUN_MAX_FLOP        20e6
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
