@@ -1,58 +1,13 @@
-#include "engine/kernel.h"
-
-#include <oneapi/dnnl/dnnl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/pool.h"
+#include "engine/kernel_internal.h"
 
 /* From libgomp, with which Debian's oneDNN is built; declared here because clang brings no omp.h without its
  * own runtime. */
 void omp_set_num_threads(int n);
 
-#define KERNEL_MAX_ARGS (KERNEL_CONCAT_MAX + 1u)
-
-struct layout {
-        dnnl_memory_desc_t md;
-};
-
-struct kernel_arg {
-        int role; /* DNNL_ARG_..., 0 for native kernels */
-        const struct layout *layout;
-};
-
-struct kernel {
-        const struct kernels *kernels;
-        const char *name;
-        size_t n_args;
-        const struct kernel_arg *args;
-        size_t scratch_bytes;
-        const struct layout *scratch;
-
-        dnnl_primitive_t primitive; /* NULL: native */
-        kernel_native *native;
-        const void *params;
-
-        struct kernel *next; /* of its kernels, to be destroyed */
-};
-
-struct kernels {
-        dnnl_engine_t engine;
-        unsigned threads;
-        struct pool *pool;
-        struct kernel *all;
-};
-
-struct call {
-        const struct kernel *kernel;
-        dnnl_stream_t stream;
-        int n_args;
-        dnnl_exec_arg_t args[KERNEL_MAX_ARGS + 1]; /* and the scratchpad */
-        void *addresses[KERNEL_MAX_ARGS];
-};
-
-static int failed(dnnl_status_t status, const char *what, struct error *error) {
+int dnnl_failed(dnnl_status_t status, const char *what, struct error *error) {
         static const char *const texts[] = {
                 [dnnl_success] = "success",
                 [dnnl_out_of_memory] = "out of memory",
@@ -79,7 +34,7 @@ int kernels_new(struct kernels **ret_kernels, unsigned threads, struct error *er
                 return error_no_memory(error);
         status = dnnl_engine_create(&kernels->engine, dnnl_cpu, 0);
         if (status != dnnl_success)
-                return failed(status, "engine", error);
+                return dnnl_failed(status, "engine", error);
         kernels_enter(kernels);
         *ret_kernels = steal_ptr(&kernels);
         return 0;
@@ -99,132 +54,6 @@ void kernels_free(struct kernels *kernels) {
 void kernels_enter(const struct kernels *kernels) {
         omp_set_num_threads((int)kernels->threads);
 }
-
-/* ---- layouts ---- */
-
-static void dims_from_shape(dnnl_dims_t dims, const struct shape *shape) {
-        for (size_t i = 0; i < shape->rank; i++)
-                dims[i] = (dnnl_dim_t)shape->dims[i];
-}
-
-static const struct layout *layout_from_md(struct kernels *kernels, const dnnl_memory_desc_t *md) {
-        return pool_copy(kernels->pool, md, 1, sizeof(*md));
-}
-
-const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape,
-                                    const size_t *strides) {
-        dnnl_memory_desc_t md;
-        dnnl_dims_t dims, dnnl_strides;
-
-        dims_from_shape(dims, shape);
-        for (size_t i = 0; i < shape->rank; i++)
-                dnnl_strides[i] = (dnnl_dim_t)strides[i];
-        if (dnnl_memory_desc_init_by_strides(&md, (int)shape->rank, dims, dnnl_f32, dnnl_strides) !=
-            dnnl_success)
-                return NULL;
-        return layout_from_md(kernels, &md);
-}
-
-const struct layout *layout_plain(struct kernels *kernels, const struct shape *shape) {
-        size_t strides[TENSOR_MAX_RANK], stride = 1;
-        struct shape vector = {.rank = 1, .dims = {1}};
-
-        /* oneDNN has no scalars: one element. */
-        if (shape->rank == 0)
-                shape = &vector;
-        for (size_t i = shape->rank; i-- > 0;) {
-                strides[i] = stride;
-                stride *= shape->dims[i];
-        }
-        return layout_strided(kernels, shape, strides);
-}
-
-const struct layout *layout_channels_last(struct kernels *kernels, const struct shape *shape) {
-        size_t c = shape->dims[1], h = shape->dims[2], w = shape->dims[3];
-
-        return layout_strided(kernels, shape, (size_t[]){c * h * w, 1, w * c, c});
-}
-
-bool layout_equal(const struct layout *a, const struct layout *b) {
-        return a == b || dnnl_memory_desc_equal(&a->md, &b->md);
-}
-
-/* Strides of dimensions of one element do not matter to where the elements lie. */
-bool layout_is_plain(const struct layout *layout) {
-        const dnnl_memory_desc_t *md = &layout->md;
-        dnnl_dim_t stride = 1;
-
-        if (md->format_kind != dnnl_blocked || md->format_desc.blocking.inner_nblks != 0)
-                return false;
-        for (int i = md->ndims; i-- > 0;) {
-                if (md->dims[i] != 1 && md->format_desc.blocking.strides[i] != stride)
-                        return false;
-                stride *= md->dims[i];
-        }
-        return true;
-}
-
-size_t layout_bytes(const struct layout *layout) {
-        return dnnl_memory_desc_get_size(&layout->md);
-}
-
-struct shape layout_shape(const struct layout *layout) {
-        struct shape shape = {.rank = (size_t)layout->md.ndims};
-
-        for (size_t i = 0; i < shape.rank; i++)
-                shape.dims[i] = (size_t)layout->md.dims[i];
-        return shape;
-}
-
-/* oneDNN's own notation: letters by falling stride, capital where a block of it follows ("aBcd8b"). */
-const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]) {
-        const dnnl_memory_desc_t *md = &layout->md;
-        const dnnl_blocking_desc_t *blocking = &md->format_desc.blocking;
-        struct shape shape = layout_shape(layout);
-        char shape_buffer[SHAPE_TEXT_BYTES];
-        int order[DNNL_MAX_NDIMS];
-        size_t used;
-
-        used = (size_t)snprintf(buffer, LAYOUT_TEXT_BYTES, "%s ", shape_text(&shape, shape_buffer));
-        if (md->format_kind != dnnl_blocked) {
-                snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "packed");
-                return buffer;
-        }
-        for (int i = 0; i < md->ndims; i++) {
-                int k = i;
-
-                for (; k > 0 && blocking->strides[order[k - 1]] < blocking->strides[i]; k--)
-                        order[k] = order[k - 1];
-                order[k] = i;
-        }
-        for (int i = 0; i < md->ndims; i++) {
-                char letter = (char)('a' + order[i]);
-
-                for (int k = 0; k < blocking->inner_nblks; k++)
-                        if (blocking->inner_idxs[k] == order[i])
-                                letter = (char)('A' + order[i]);
-                used += (size_t)snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "%c", letter);
-        }
-        for (int k = 0; k < blocking->inner_nblks; k++)
-                used += (size_t)snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "%d%c",
-                                         (int)blocking->inner_blks[k],
-                                         (char)('a' + blocking->inner_idxs[k]));
-        return buffer;
-}
-
-struct layout *layout_copy(const struct layout *layout) {
-        struct layout *copy = malloc(sizeof(*copy));
-
-        if (copy)
-                *copy = *layout;
-        return copy;
-}
-
-void layout_free(struct layout *layout) {
-        free(layout);
-}
-
-/* ---- making kernels ---- */
 
 static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_arg *args,
                       size_t n_args, struct error *error) {
@@ -297,7 +126,7 @@ static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernel_post_op
                         status = dnnl_primitive_attr_set_post_ops(attr, ops);
         }
         if (status != dnnl_success)
-                return failed(status, "attributes", error);
+                return dnnl_failed(status, "attributes", error);
         *ret_attr = steal_ptr(&attr);
         return 0;
 }
@@ -342,7 +171,7 @@ static int kernel_from_pd(const struct kernel **ret_kernel, struct kernels *kern
 
         status = dnnl_primitive_create(&kernel->primitive, pd);
         if (status != dnnl_success)
-                return failed(status, "primitive", error);
+                return dnnl_failed(status, "primitive", error);
         *ret_kernel = kernel;
         return 0;
 }
@@ -360,7 +189,7 @@ static int kernel_from_desc(const struct kernel **ret_kernel, struct kernels *ke
                 return r;
         status = dnnl_primitive_desc_create(&pd, desc, attr, kernels->engine, NULL);
         if (status != dnnl_success)
-                return failed(status, what, error);
+                return dnnl_failed(status, what, error);
         return kernel_from_pd(ret_kernel, kernels, pd, roles, n_roles, error);
 }
 
@@ -419,7 +248,7 @@ int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
                         conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
                         window.pads_begin, window.pads_end);
         if (status != dnnl_success)
-                return failed(status, "convolution", error);
+                return dnnl_failed(status, "convolution", error);
 
         return conv->bias ? kernel_from_desc(
                                     ret_kernel, kernels, &desc, &conv->post_ops,
@@ -451,7 +280,7 @@ int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *k
                 status = dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference, &src_md,
                                                               &weights_md, bias ? &bias_md : NULL, &dst_md);
         if (status != dnnl_success)
-                return failed(status, "inner product", error);
+                return dnnl_failed(status, "inner product", error);
         return bias ? kernel_from_desc(ret_kernel, kernels, &desc, post_ops,
                                        (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST},
                                        4, "inner product", error)
@@ -470,7 +299,7 @@ int kernel_matmul_new(const struct kernel **ret_kernel, struct kernels *kernels,
                 return error_no_memory(error);
         status = dnnl_matmul_desc_init(&desc, &a->md, &b->md, NULL, &dst_layout->md);
         if (status != dnnl_success)
-                return failed(status, "matmul", error);
+                return dnnl_failed(status, "matmul", error);
         return kernel_from_desc(ret_kernel, kernels, &desc, NULL,
                                 (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3, "matmul", error);
 }
@@ -493,7 +322,7 @@ int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels,
                         &desc, dnnl_forward_inference, algs[pool->kind], &pool->src_layout->md, &dst_md,
                         window.strides, window.kernel, window.dilations, window.pads_begin, window.pads_end);
         if (status != dnnl_success)
-                return failed(status, "pooling", error);
+                return dnnl_failed(status, "pooling", error);
         return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
                                 "pooling", error);
 }
@@ -506,7 +335,7 @@ int kernel_eltwise_new(const struct kernel **ret_kernel, struct kernels *kernels
         status = dnnl_eltwise_forward_desc_init(&desc, dnnl_forward_inference, eltwise_alg(eltwise->kind),
                                                 &layout->md, eltwise->alpha, eltwise->beta);
         if (status != dnnl_success)
-                return failed(status, "eltwise", error);
+                return dnnl_failed(status, "eltwise", error);
         return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
                                 "eltwise", error);
 }
@@ -525,7 +354,7 @@ int kernel_binary_new(const struct kernel **ret_kernel, struct kernels *kernels,
 
         status = dnnl_binary_desc_init(&desc, algs[kind], &a->md, &b->md, &a->md);
         if (status != dnnl_success)
-                return failed(status, "binary", error);
+                return dnnl_failed(status, "binary", error);
         return kernel_from_desc(ret_kernel, kernels, &desc, NULL,
                                 (int[]){DNNL_ARG_SRC_0, DNNL_ARG_SRC_1, DNNL_ARG_DST}, 3, "binary", error);
 }
@@ -550,7 +379,7 @@ int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels,
         status = dnnl_concat_primitive_desc_create(&pd, NULL, (int)n_srcs, (int)axis, mds, attr,
                                                    kernels->engine);
         if (status != dnnl_success)
-                return failed(status, "concat", error);
+                return dnnl_failed(status, "concat", error);
         return kernel_from_pd(ret_kernel, kernels, pd, roles, n_srcs + 1, error);
 }
 
@@ -561,7 +390,7 @@ int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels
 
         status = dnnl_softmax_forward_desc_init(&desc, dnnl_forward_inference, &layout->md, (int)axis);
         if (status != dnnl_success)
-                return failed(status, "softmax", error);
+                return dnnl_failed(status, "softmax", error);
         return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
                                 "softmax", error);
 }
@@ -576,7 +405,7 @@ int kernel_mean_new(const struct kernel **ret_kernel, struct kernels *kernels, c
                 return error_no_memory(error);
         status = dnnl_reduction_desc_init(&desc, dnnl_reduction_mean, &src->md, &dst_layout->md, 0, 0);
         if (status != dnnl_success)
-                return failed(status, "reduction", error);
+                return dnnl_failed(status, "reduction", error);
         return kernel_from_desc(ret_kernel, kernels, &desc, NULL, (int[]){DNNL_ARG_SRC, DNNL_ARG_DST}, 2,
                                 "reduction", error);
 }
@@ -594,7 +423,7 @@ int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels
         status = dnnl_reorder_primitive_desc_create(&pd, &src->md, kernels->engine, &dst->md,
                                                     kernels->engine, attr);
         if (status != dnnl_success)
-                return failed(status, "reorder", error);
+                return dnnl_failed(status, "reorder", error);
         return kernel_from_pd(ret_kernel, kernels, pd, (int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, 2, error);
 }
 
@@ -633,70 +462,4 @@ const char *kernel_name(const struct kernel *kernel) {
 
 size_t kernel_scratch_bytes(const struct kernel *kernel) {
         return kernel->scratch_bytes;
-}
-
-/* ---- calls ---- */
-
-static int call_bind(struct call *call, int role, const struct layout *layout, void *address,
-                     struct error *error) {
-        dnnl_memory_t memory;
-        dnnl_status_t status;
-
-        status = dnnl_memory_create(&memory, &layout->md, call->kernel->kernels->engine, address);
-        if (status != dnnl_success)
-                return failed(status, "memory", error);
-        call->args[call->n_args++] = (dnnl_exec_arg_t){.arg = role, .memory = memory};
-        return 0;
-}
-
-int call_new(struct call **ret_call, const struct kernel *kernel, void *const *addresses, void *scratch,
-             struct error *error) {
-        _cleanup_(call_freep) struct call *call = calloc(1, sizeof(*call));
-        dnnl_status_t status;
-        int r;
-
-        if (!call)
-                return error_no_memory(error);
-        call->kernel = kernel;
-        memcpy(call->addresses, addresses, kernel->n_args * sizeof(*addresses));
-        if (kernel->primitive) {
-                status = dnnl_stream_create(&call->stream, kernel->kernels->engine,
-                                            dnnl_stream_default_flags);
-                if (status != dnnl_success)
-                        return failed(status, "stream", error);
-                for (size_t i = 0; i < kernel->n_args; i++) {
-                        r = call_bind(call, kernel->args[i].role, kernel->args[i].layout, addresses[i],
-                                      error);
-                        if (r < 0)
-                                return r;
-                }
-                if (kernel->scratch) {
-                        r = call_bind(call, DNNL_ARG_SCRATCHPAD, kernel->scratch, scratch, error);
-                        if (r < 0)
-                                return r;
-                }
-        }
-        *ret_call = steal_ptr(&call);
-        return 0;
-}
-
-void call_free(struct call *call) {
-        for (int i = 0; i < call->n_args; i++)
-                dnnl_memory_destroy(call->args[i].memory);
-        if (call->stream)
-                dnnl_stream_destroy(call->stream);
-        free(call);
-}
-
-int call_execute(struct call *call, struct error *error) {
-        dnnl_status_t status;
-
-        if (!call->kernel->primitive) {
-                call->kernel->native(call->kernel->params, call->addresses);
-                return 0;
-        }
-        status = dnnl_primitive_execute(call->kernel->primitive, call->stream, call->n_args, call->args);
-        if (status != dnnl_success)
-                return failed(status, call->kernel->name, error);
-        return 0;
 }

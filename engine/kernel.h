@@ -1,6 +1,7 @@
 #pragma once
 /*
- * kernel: the one place that knows oneDNN (2.6 today; 3.x differs in what onednn*.c alone would show).
+ * kernel: the one place that knows oneDNN (2.6 today): the difference to 3.x fits into layout.c, kernel.c
+ * and call.c.
  *
  * A layout says how a float32 tensor lies in memory. A kernel is compiled code for given layouts; it is
  * immutable. A call binds a kernel to addresses and may be executed by one thread at a time, again and

@@ -1,0 +1,126 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/kernel_internal.h"
+
+void dims_from_shape(dnnl_dims_t dims, const struct shape *shape) {
+        for (size_t i = 0; i < shape->rank; i++)
+                dims[i] = (dnnl_dim_t)shape->dims[i];
+}
+
+const struct layout *layout_from_md(struct kernels *kernels, const dnnl_memory_desc_t *md) {
+        return pool_copy(kernels->pool, md, 1, sizeof(*md));
+}
+
+const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape,
+                                    const size_t *strides) {
+        dnnl_memory_desc_t md;
+        dnnl_dims_t dims, dnnl_strides;
+
+        dims_from_shape(dims, shape);
+        for (size_t i = 0; i < shape->rank; i++)
+                dnnl_strides[i] = (dnnl_dim_t)strides[i];
+        if (dnnl_memory_desc_init_by_strides(&md, (int)shape->rank, dims, dnnl_f32, dnnl_strides) !=
+            dnnl_success)
+                return NULL;
+        return layout_from_md(kernels, &md);
+}
+
+const struct layout *layout_plain(struct kernels *kernels, const struct shape *shape) {
+        size_t strides[TENSOR_MAX_RANK], stride = 1;
+        struct shape vector = {.rank = 1, .dims = {1}};
+
+        /* oneDNN has no scalars: one element. */
+        if (shape->rank == 0)
+                shape = &vector;
+        for (size_t i = shape->rank; i-- > 0;) {
+                strides[i] = stride;
+                stride *= shape->dims[i];
+        }
+        return layout_strided(kernels, shape, strides);
+}
+
+const struct layout *layout_channels_last(struct kernels *kernels, const struct shape *shape) {
+        size_t c = shape->dims[1], h = shape->dims[2], w = shape->dims[3];
+
+        return layout_strided(kernels, shape, (size_t[]){c * h * w, 1, w * c, c});
+}
+
+bool layout_equal(const struct layout *a, const struct layout *b) {
+        return a == b || dnnl_memory_desc_equal(&a->md, &b->md);
+}
+
+/* Strides of dimensions of one element do not matter to where the elements lie. */
+bool layout_is_plain(const struct layout *layout) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        dnnl_dim_t stride = 1;
+
+        if (md->format_kind != dnnl_blocked || md->format_desc.blocking.inner_nblks != 0)
+                return false;
+        for (int i = md->ndims; i-- > 0;) {
+                if (md->dims[i] != 1 && md->format_desc.blocking.strides[i] != stride)
+                        return false;
+                stride *= md->dims[i];
+        }
+        return true;
+}
+
+size_t layout_bytes(const struct layout *layout) {
+        return dnnl_memory_desc_get_size(&layout->md);
+}
+
+struct shape layout_shape(const struct layout *layout) {
+        struct shape shape = {.rank = (size_t)layout->md.ndims};
+
+        for (size_t i = 0; i < shape.rank; i++)
+                shape.dims[i] = (size_t)layout->md.dims[i];
+        return shape;
+}
+
+/* oneDNN's own notation: letters by falling stride, capital where a block of it follows ("aBcd8b"). */
+const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        const dnnl_blocking_desc_t *blocking = &md->format_desc.blocking;
+        struct shape shape = layout_shape(layout);
+        char shape_buffer[SHAPE_TEXT_BYTES];
+        int order[DNNL_MAX_NDIMS];
+        size_t used;
+
+        used = (size_t)snprintf(buffer, LAYOUT_TEXT_BYTES, "%s ", shape_text(&shape, shape_buffer));
+        if (md->format_kind != dnnl_blocked) {
+                snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "packed");
+                return buffer;
+        }
+        for (int i = 0; i < md->ndims; i++) {
+                int k = i;
+
+                for (; k > 0 && blocking->strides[order[k - 1]] < blocking->strides[i]; k--)
+                        order[k] = order[k - 1];
+                order[k] = i;
+        }
+        for (int i = 0; i < md->ndims; i++) {
+                char letter = (char)('a' + order[i]);
+
+                for (int k = 0; k < blocking->inner_nblks; k++)
+                        if (blocking->inner_idxs[k] == order[i])
+                                letter = (char)('A' + order[i]);
+                used += (size_t)snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "%c", letter);
+        }
+        for (int k = 0; k < blocking->inner_nblks; k++)
+                used += (size_t)snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "%d%c",
+                                         (int)blocking->inner_blks[k],
+                                         (char)('a' + blocking->inner_idxs[k]));
+        return buffer;
+}
+
+struct layout *layout_copy(const struct layout *layout) {
+        struct layout *copy = malloc(sizeof(*copy));
+
+        if (copy)
+                *copy = *layout;
+        return copy;
+}
+
+void layout_free(struct layout *layout) {
+        free(layout);
+}
