@@ -15,9 +15,7 @@ RUN meson setup /build /src --prefix=/usr --sysconfdir=/etc -Dstrip=true \
 
 FROM scratch
 COPY --from=build /image /
-# engine/cpu.h: OpenMP threads that wait must sleep. Set here, the program need not execute itself again to set it.
-ENV OMP_WAIT_POLICY=passive \
-    SACCADE_LOG_FORMAT=json
+ENV SACCADE_LOG_FORMAT=json
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -14,6 +14,7 @@
 
 #define CPU_MAX        (1u << 16) /* CPUs that an affinity mask is read for; Linux has at most 8192 */
 #define CPU_AGAIN_MARK "_SACCADE_EXECUTED_AGAIN"
+#define CPU_SPIN_COUNT "2000" /* engine/cpu.h has the figures */
 
 static unsigned affinity_count(void) {
         for (unsigned n_cpus = 1024; n_cpus <= CPU_MAX; n_cpus *= 2) {
@@ -92,7 +93,8 @@ void cpu_wait_passively(char **argv) {
                 return;
         if (getauxval(AT_SECURE) || started_by_loader())
                 return;
-        if (setenv(CPU_AGAIN_MARK, "1", 1) < 0 || setenv("OMP_WAIT_POLICY", "PASSIVE", 1) < 0)
+        if (setenv(CPU_AGAIN_MARK, "1", 1) < 0 || setenv("OMP_WAIT_POLICY", "PASSIVE", 1) < 0 ||
+            setenv("GOMP_SPINCOUNT", CPU_SPIN_COUNT, 1) < 0)
                 return;
 
         execv("/proc/self/exe", argv);

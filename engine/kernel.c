@@ -35,7 +35,6 @@ int kernels_new(struct kernels **ret_kernels, unsigned threads, struct error *er
         status = dnnl_engine_create(&kernels->engine, dnnl_cpu, 0);
         if (status != dnnl_success)
                 return dnnl_failed(status, "engine", error);
-        kernels_enter(kernels);
         *ret_kernels = steal_ptr(&kernels);
         return 0;
 }
@@ -103,12 +102,15 @@ static dnnl_alg_kind_t eltwise_alg(enum eltwise_kind kind) {
         return algs[kind];
 }
 
-static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernel_post_ops *post_ops,
-                    struct error *error) {
+/* The attributes of the next kernel. oneDNN divides the work of a kernel among the threads that the calling
+ * thread may use when the descriptor is made, so this sets them. */
+static int attr_new(dnnl_primitive_attr_t *ret_attr, const struct kernels *kernels,
+                    const struct kernel_post_ops *post_ops, struct error *error) {
         _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
         _cleanup_(post_opsp) dnnl_post_ops_t ops = NULL;
         dnnl_status_t status;
 
+        kernels_enter(kernels);
         status = dnnl_primitive_attr_create(&attr);
         if (status == dnnl_success)
                 status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
@@ -184,7 +186,7 @@ static int kernel_from_desc(const struct kernel **ret_kernel, struct kernels *ke
         dnnl_status_t status;
         int r;
 
-        r = attr_new(&attr, post_ops, error);
+        r = attr_new(&attr, kernels, post_ops, error);
         if (r < 0)
                 return r;
         status = dnnl_primitive_desc_create(&pd, desc, attr, kernels->engine, NULL);
@@ -373,7 +375,7 @@ int kernel_concat_new(const struct kernel **ret_kernel, struct kernels *kernels,
                 roles[i] = DNNL_ARG_MULTIPLE_SRC + (int)i;
         }
         roles[n_srcs] = DNNL_ARG_DST;
-        r = attr_new(&attr, NULL, error);
+        r = attr_new(&attr, kernels, NULL, error);
         if (r < 0)
                 return r;
         status = dnnl_concat_primitive_desc_create(&pd, NULL, (int)n_srcs, (int)axis, mds, attr,
@@ -417,7 +419,7 @@ int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels
         dnnl_status_t status;
         int r;
 
-        r = attr_new(&attr, NULL, error);
+        r = attr_new(&attr, kernels, NULL, error);
         if (r < 0)
                 return r;
         status = dnnl_reorder_primitive_desc_create(&pd, &src->md, kernels->engine, &dst->md,

@@ -197,7 +197,9 @@ class WaitPolicy(unittest.TestCase):
             process.wait(TIMEOUT)
 
     def test_idle_threads_sleep_unless_the_user_chose(self):
-        self.assertEqual(self.environment_of(environment())[b"OMP_WAIT_POLICY"], b"PASSIVE")
+        chosen = self.environment_of(environment())
+        self.assertEqual(chosen[b"OMP_WAIT_POLICY"], b"PASSIVE")
+        self.assertEqual(chosen[b"GOMP_SPINCOUNT"], b"2000")
         own = self.environment_of(environment(OMP_WAIT_POLICY="active"))
         self.assertEqual(own[b"OMP_WAIT_POLICY"], b"active")
         self.assertNotIn(b"_SACCADE_EXECUTED_AGAIN", own)
