@@ -144,7 +144,7 @@ static bool conv_takes_scale(const struct graph *graph, const struct node *conv,
                (node_input(conv, 2) == VALUE_NONE || floats_of(graph, conv, 2, scale->n_elements));
 }
 
-static int simplify_batch_normalization(struct graph *graph, struct node *node, const uint32_t *uses,
+static int simplify_batch_normalization(struct graph *graph, struct node *node, uint32_t *uses,
                                         const uint32_t *producers, struct aliases *aliases,
                                         struct error *error) {
         _cleanup_(tensor_unrefp) struct tensor *scale = NULL, *shift = NULL;
@@ -166,6 +166,8 @@ static int simplify_batch_normalization(struct graph *graph, struct node *node, 
                 r = fold_into_conv(graph, conv, scale, shift, error);
                 if (r < 0)
                         return r;
+                /* Who reads the result now reads the convolution: a further BatchNormalization must count them. */
+                uses[conv->outputs[0]] = uses[node->outputs[0]];
                 aliases_set(aliases, node->outputs[0], conv->outputs[0]);
                 node_kill(node);
                 return 0;

@@ -201,6 +201,13 @@ def batch_norm_after_a_conv_that_another_node_reads(c):
     return c.add("Add", c.batch_norm(value, 8), c.add("Relu", value))
 
 
+@case((2, 8, 6, 6))
+def batch_norm_read_by_another_batch_norm_and_an_add(c):
+    # The first one is folded into the convolution; the second one must not be, for the sum reads what lies between.
+    value = c.batch_norm(c.conv("input", 8, 8, 3), 8)
+    return c.add("Add", value, c.batch_norm(value, 8))
+
+
 @case((1, 6, 5, 5), opset=14)
 def batch_norm_of_opset_14_in_inference_mode(c):
     return c.batch_norm(c.conv("input", 6, 6, 3), 6, training_mode=0)
