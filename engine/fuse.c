@@ -191,6 +191,10 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
             fusion->graph->values[pad->inputs[0]].shape.rank != 4 || begin[0] || begin[1] || end[0] ||
             end[1])
                 return;
+        /* ceil_mode drops a last window that begins in the padding, but not one that begins in what Pad
+         * added. */
+        if (node_attribute_integer(node, "ceil_mode", 0) != 0)
+                return;
         if (is(node, "MaxPool")) {
                 bool smaller = kernel && kernel->type == ATTRIBUTE_INTS && kernel->n == 2 &&
                                MAX(begin[2], end[2]) < kernel->ints[0] &&
@@ -205,7 +209,7 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
         if (is(node, "AveragePool")) {
                 /* Two kinds of padding in one window: only when the zeros of both count, or when there is
                  * one. */
-                if (has_own_pads(node) || node_attribute_integer(node, "ceil_mode", 0) != 0)
+                if (has_own_pads(node))
                         return;
                 node->pads_count = true;
         }

@@ -216,6 +216,13 @@ def batch_norm_of_opset_14_in_inference_mode(c):
 # Pad
 
 
+@case((1, 3, 7, 8))
+def pad_then_max_pool_of_ceil_mode_keeps_the_last_window(c):
+    # ceil_mode drops a window that begins in the pool's own padding; what Pad added is no such padding.
+    value = c.add("Pad", c.add("Relu", "input"), c.int64(0, 0, 0, 0, 0, 0, 2, 2))
+    return c.pooled(c.add("MaxPool", value, kernel_shape=[3, 3], strides=[3, 3], ceil_mode=1))
+
+
 @case((1, 8, 7, 6))
 def pad_then_conv(c):
     value = c.add("Pad", "input", c.int64(0, 0, 0, 1, 0, 0, 2, 1))
