@@ -55,12 +55,22 @@ static int merge(struct fusion *fusion, struct node *into, struct node *node, co
 
 /* ---- activations ---- */
 
+/* oneDNN 2.6 computes a second eltwise post-op of one algorithm with the parameters of the first. */
+static bool has_kind_of(const struct node *into, const struct eltwise *eltwise, size_t n) {
+        for (size_t i = 0; i < into->n_post_ops; i++)
+                for (size_t k = 0; k < n && into->post_ops[i].kind == POST_OP_ELTWISE; k++)
+                        if (into->post_ops[i].eltwise.kind == eltwise[k].kind)
+                                return true;
+        return false;
+}
+
 static int fuse_activation(struct fusion *fusion, struct node *node, struct error *error) {
         struct node *into = only_producer(fusion, node, 0);
         struct eltwise eltwise[2];
         size_t n = eltwise_read(eltwise, fusion->graph, node);
 
-        if (n == 0 || !takes_post_ops(into) || into->n_post_ops + n > NODE_MAX_POST_OPS)
+        if (n == 0 || !takes_post_ops(into) || into->n_post_ops + n > NODE_MAX_POST_OPS ||
+            has_kind_of(into, eltwise, n))
                 return 0;
         for (size_t i = 0; i < n; i++)
                 into->post_ops[into->n_post_ops++] = (struct post_op){

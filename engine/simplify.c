@@ -166,7 +166,8 @@ static int simplify_batch_normalization(struct graph *graph, struct node *node, 
                 r = fold_into_conv(graph, conv, scale, shift, error);
                 if (r < 0)
                         return r;
-                /* Who reads the result now reads the convolution: a further BatchNormalization must count them. */
+                /* Who reads the result now reads the convolution: a further BatchNormalization must count
+                 * them. */
                 uses[conv->outputs[0]] = uses[node->outputs[0]];
                 aliases_set(aliases, node->outputs[0], conv->outputs[0]);
                 node_kill(node);

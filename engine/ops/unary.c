@@ -57,8 +57,13 @@ size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, co
         }
         if (strcmp(node->type, "Clip") == 0) {
                 ret_eltwise[0] = (struct eltwise){.kind = ELTWISE_CLIP};
-                return clip_bound(&ret_eltwise[0].alpha, graph, node, "min", 1, -FLT_MAX) &&
-                       clip_bound(&ret_eltwise[0].beta, graph, node, "max", 2, FLT_MAX);
+                if (!clip_bound(&ret_eltwise[0].alpha, graph, node, "min", 1, -FLT_MAX) ||
+                    !clip_bound(&ret_eltwise[0].beta, graph, node, "max", 2, FLT_MAX))
+                        return 0;
+                /* ONNX: min(max(x, lower), upper), so that crossed bounds give the upper one; oneDNN refuses
+                 * them. */
+                ret_eltwise[0].alpha = MIN(ret_eltwise[0].alpha, ret_eltwise[0].beta);
+                return 1;
         }
         return 0;
 }

@@ -117,6 +117,44 @@ def conv_then_relu_then_clip(c):
     return c.add("Clip", value, np.float32(1), np.float32(4))
 
 
+# Two activations of one kind: oneDNN 2.6 would compute the second with the parameters of the first.
+
+
+@case((2, 8, 6, 6), low=-4.0, high=4.0)
+def leaky_relu_twice_with_different_slopes_after_conv(c):
+    value = c.add("LeakyRelu", c.conv("input", 16, 8, 3), alpha=0.5)
+    return c.add("LeakyRelu", value, alpha=0.1)
+
+
+@case((1, 8, 6, 6), low=-4.0, high=4.0)
+def clip_then_tanh_then_clip_after_depthwise_conv(c):
+    value = c.add("Clip", c.conv("input", 8, 8, 3, group=8), np.float32(-0.2), np.float32(0.9))
+    return c.add("Clip", c.add("Tanh", value), np.float32(-1), np.float32(0.3))
+
+
+@case((1, 8, 6, 6), low=-4.0, high=4.0)
+def clip_twice_with_different_bounds_after_conv(c):
+    value = c.add("Clip", c.conv("input", 16, 8, 3), np.float32(-0.5), np.float32(0.5))
+    return c.add("Clip", value, np.float32(-0.1), np.float32(6))
+
+
+@case((1, 8, 6, 6), low=-4.0, high=4.0)
+def hard_sigmoid_then_clip_after_conv(c):
+    value = c.add("HardSigmoid", c.conv("input", 16, 8, 3), alpha=0.3, beta=0.4)
+    return c.add("Clip", value, np.float32(0.2), np.float32(0.7))
+
+
+@case((3, 16, 3, 3), low=-4.0, high=4.0)
+def elu_twice_after_gemm_batch_3(c):
+    value = c.add("Gemm", c.add("Flatten", "input"), c.filters(144, 24, 1).reshape(144, 24))
+    return c.add("Elu", c.add("Elu", value, alpha=0.5), alpha=2.0)
+
+
+@case((1, 4, 5, 5), low=-4.0, high=4.0)
+def clip_with_crossed_bounds_gives_the_upper_one(c):
+    return c.add("Add", "input", c.add("Clip", "input", np.float32(1), np.float32(-1)))
+
+
 # Residuals
 
 
