@@ -80,7 +80,7 @@ int lowering_place(struct lowering *lowering, const struct layout *layout, struc
         return 0;
 }
 
-int lowering_constant(struct lowering *lowering, const struct tensor *tensor, const struct layout *as,
+int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
                       const struct layout *want, struct operand *ret_operand, struct error *error) {
         struct operand operand = {.layout = want};
         const void *bytes;

@@ -41,7 +41,7 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
                           const struct layout *want, struct operand *ret_operand, struct error *error);
 
 /* Constant data seen as the layout as, packed into want; shared with all plans of the model. */
-int lowering_constant(struct lowering *lowering, const struct tensor *tensor, const struct layout *as,
+int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
                       const struct layout *want, struct operand *ret_operand, struct error *error);
 
 /* A new place. */

@@ -8,7 +8,7 @@
 
 struct packed {
         struct packed *next;
-        const struct tensor *tensor;
+        struct tensor *tensor; /* a reference: a freed one's address may come back with other data */
         struct layout *as, *layout;
         void *bytes;
 };
@@ -20,6 +20,8 @@ struct weights {
 };
 
 static void packed_free(struct packed *packed) {
+        if (packed->tensor)
+                tensor_unref(packed->tensor);
         layout_free(packed->as);
         layout_free(packed->layout);
         free(packed->bytes);
@@ -48,7 +50,7 @@ void weights_free(struct weights *weights) {
         free(weights);
 }
 
-static int pack(struct packed **ret_packed, const struct tensor *tensor, const struct layout *as,
+static int pack(struct packed **ret_packed, struct tensor *tensor, const struct layout *as,
                 const struct layout *want, struct error *error) {
         _cleanup_(packed_freep) struct packed *packed = calloc(1, sizeof(*packed));
         _cleanup_(kernels_freep) struct kernels *kernels = NULL;
@@ -59,7 +61,7 @@ static int pack(struct packed **ret_packed, const struct tensor *tensor, const s
 
         if (!packed)
                 return error_no_memory(error);
-        packed->tensor = tensor;
+        packed->tensor = tensor_ref(tensor);
         packed->as = layout_copy(as);
         packed->layout = layout_copy(want);
         if (!size_add(&bytes, layout_bytes(want), WEIGHTS_ALIGNMENT - 1))
@@ -82,7 +84,7 @@ static int pack(struct packed **ret_packed, const struct tensor *tensor, const s
         return 0;
 }
 
-static int pack_locked(struct weights *weights, const struct tensor *tensor, const struct layout *as,
+static int pack_locked(struct weights *weights, struct tensor *tensor, const struct layout *as,
                        const struct layout *want, const void **ret_bytes, struct error *error) {
         struct packed *packed;
         int r;
@@ -103,7 +105,7 @@ static int pack_locked(struct weights *weights, const struct tensor *tensor, con
         return 0;
 }
 
-int weights_pack(struct weights *weights, const struct tensor *tensor, const struct layout *as,
+int weights_pack(struct weights *weights, struct tensor *tensor, const struct layout *as,
                  const struct layout *want, const void **ret_bytes, struct error *error) {
         int r;
 

@@ -2,7 +2,8 @@
 /*
  * weights: constants packed for kernels, once a model and layout, shared by all its plans.
  *
- * Guarded by a lock of its own; what was handed out stays until weights_free().
+ * Guarded by a lock of its own. What is folded anew for each plan is packed anew, and stays until
+ * weights_free().
  */
 #include <stddef.h>
 
@@ -15,9 +16,9 @@ int weights_new(struct weights **ret_weights, struct error *error);
 void weights_free(struct weights *weights);
 DEFINE_CLEANUP(weights)
 
-/* Bytes of tensor, seen as the layout as, in the layout want. The tensor must stay as long as the weights.
- */
-int weights_pack(struct weights *weights, const struct tensor *tensor, const struct layout *as,
+/* Bytes of tensor, seen as the layout as, in the layout want. The bytes stay as long as both the weights and
+ * the tensor; weights keep a reference to what they had to pack. */
+int weights_pack(struct weights *weights, struct tensor *tensor, const struct layout *as,
                  const struct layout *want, const void **ret_bytes, struct error *error);
 
 /* What all packed copies take. */

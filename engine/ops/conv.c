@@ -71,8 +71,7 @@ static int conv_read(struct conv *ret_conv, const struct graph *graph, const str
 /* Emits a convolution with weights seen as the layout the kernel speaks of, and defines the node's output.
  */
 static int conv_emit(struct lowering *lowering, const struct node *node, struct kernel_conv *spec,
-                     uint32_t src, const struct tensor *weights, const struct tensor *bias,
-                     struct error *error) {
+                     uint32_t src, struct tensor *weights, struct tensor *bias, struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
         size_t g = spec->groups, o = spec->dst.dims[1], i = spec->src.dims[1];
         const size_t *k = spec->window.kernel;
@@ -189,6 +188,6 @@ OPERATOR_LOWER(scale_shift) {
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "BatchNormalization of a tensor of rank 2 that follows no "
                                  "Gemm");
-        return conv_emit(lowering, node, &spec, node->inputs[0], graph_input_constant(graph, node, 1),
-                         graph_input_constant(graph, node, 2), error);
+        return conv_emit(lowering, node, &spec, node->inputs[0], graph->values[node->inputs[1]].constant,
+                         graph->values[node->inputs[2]].constant, error);
 }

@@ -1,5 +1,6 @@
 """Pooling, and what changes shapes or is computed from them. See make_vectors.py."""
 import numpy as np
+from onnx import TensorProto
 
 from onnx_case import case, tensor
 
@@ -236,3 +237,11 @@ def concat_of_a_value_with_itself(c):
 def concat_of_rows(c):
     left = c.add("Flatten", c.add("GlobalAveragePool", "input"))
     return c.add("Concat", left, c.add("Flatten", c.add("GlobalMaxPool", "input")), axis=1)
+
+
+@case((3, 8, 5, 4))
+def weights_that_depend_on_the_batch(c):
+    # Folded anew for each plan: what was packed for a plan of another batch must not be found again.
+    rows = c.add("Cast", c.add("Gather", c.add("Shape", "input"), c.constant(0, np.int64)), to=TensorProto.FLOAT)
+    value = c.add("Conv", "input", c.add("Mul", c.filters(16, 8, 3), rows))
+    return c.add("Gemm", c.pooled(value), c.add("Add", c.filters(16, 10, 1).reshape(16, 10), rows))
