@@ -104,6 +104,19 @@ int graph_keep_tensor(struct graph *graph, struct tensor *tensor, struct error *
         return 0;
 }
 
+int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shape, struct error *error) {
+        size_t bytes = shape_elements(shape) * dtype_bytes(dtype);
+
+        if (bytes > graph->derived_bytes_left)
+                return error_set(
+                        error, ERROR_LIMIT,
+                        "constants made from others take more than %zu MiB and %u times the bytes of "
+                        "the file's own",
+                        GRAPH_DERIVED_BASE_BYTES >> 20, GRAPH_DERIVED_FACTOR);
+        graph->derived_bytes_left -= bytes;
+        return 0;
+}
+
 void graph_set_constant(struct graph *graph, uint32_t value, struct tensor *tensor) {
         struct value *v = &graph->values[value];
 

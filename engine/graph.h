@@ -95,7 +95,8 @@ struct graph {
         uint32_t input, output;
         int64_t input_dims[TENSOR_MAX_RANK]; /* as declared; -1: open */
         size_t input_rank;
-        int opset; /* of the default domain */
+        int opset;                 /* of the default domain */
+        size_t derived_bytes_left; /* see graph_charge() */
 };
 
 int graph_new(struct graph **ret_graph, struct error *error);
@@ -111,6 +112,14 @@ int graph_add_value(struct graph *graph, uint32_t *ret_value, const char *name, 
 /* Takes over the caller's reference, until graph_free(): for tensors of attributes. Fails with
  * ERROR_NO_MEMORY. */
 int graph_keep_tensor(struct graph *graph, struct tensor *tensor, struct error *error);
+
+/* Called before constant bytes are made from others, so that no small file makes a large model: what a graph
+ * may make is in proportion to the constants that it was read with. A clone has what its origin has left.
+ * Fails with ERROR_LIMIT. */
+#define GRAPH_DERIVED_FACTOR     8u                 /* int8 to float32, and once more to fold a scale in */
+#define GRAPH_DERIVED_BASE_BYTES ((size_t)64 << 20) /* for constants that a file describes in a few bytes   \
+                                                     */
+int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shape, struct error *error);
 
 /* Takes a reference of its own; shape and dtype follow. */
 void graph_set_constant(struct graph *graph, uint32_t value, struct tensor *tensor);

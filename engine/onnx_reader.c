@@ -23,6 +23,7 @@
 struct reader {
         struct graph *graph;
         const char *directory; /* of external data, or NULL */
+        size_t constant_bytes; /* of all tensors so far */
         struct hsearch_data names;
         bool names_made;
 };
@@ -146,6 +147,11 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
         if (r < 0)
                 return r;
         bytes = shape_elements(&shape) * dtype_bytes(dtype);
+        /* Tensors may share the bytes of an external file, which may itself be sparse. */
+        if (!size_add(&reader->constant_bytes, reader->constant_bytes, bytes) ||
+            reader->constant_bytes > ONNX_MAX_CONSTANT_BYTES)
+                return error_set(error, ERROR_LIMIT, "constants of more than %zu bytes",
+                                 ONNX_MAX_CONSTANT_BYTES);
 
         if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
                 return external_data_read(ret_tensor, dtype, &shape, proto, reader->directory, error);
@@ -488,6 +494,9 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         r = graph_new(&reader.graph, error);
         if (r < 0)
                 return r;
+        if (model->n_opset_import > ONNX_MAX_OPSETS)
+                return error_set(error, ERROR_LIMIT, "%zu opsets are imported, the limit is %u",
+                                 model->n_opset_import, ONNX_MAX_OPSETS);
         r = opset_of(model, "", &reader.graph->opset, error);
         if (r < 0)
                 return r;
@@ -508,6 +517,8 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         r = graph_read(&reader, model, error);
         if (r < 0)
                 return r;
+        reader.graph->derived_bytes_left =
+                GRAPH_DERIVED_BASE_BYTES + GRAPH_DERIVED_FACTOR * reader.constant_bytes;
         *ret_graph = steal_ptr(&reader.graph);
         return 0;
 }

@@ -10,8 +10,10 @@
 #include "base/error.h"
 #include "engine/graph.h"
 
-#define ONNX_MAX_NODES  200000u
-#define ONNX_MAX_VALUES 1000000u
+#define ONNX_MAX_NODES          20000u /* some passes are quadratic: 4 s at worst; networks have hundreds */
+#define ONNX_MAX_VALUES         1000000u
+#define ONNX_MAX_OPSETS         64u                /* one a domain; each node looks its own up */
+#define ONNX_MAX_CONSTANT_BYTES ((size_t)16 << 30) /* of all tensors together */
 
 /*
  * directory: where external data may lie, NULL: nowhere. Every node's operator has been found in the table.

@@ -31,6 +31,9 @@ int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, st
         }
         r = node->op->infer(graph, node, error);
         if (r >= 0)
+                r = graph_charge(graph, graph->values[node->outputs[0]].dtype,
+                                 &graph->values[node->outputs[0]].shape, error);
+        if (r >= 0)
                 r = node->op->fold(&tensor, graph, node, error);
         if (r < 0)
                 return node_error(error, r, node);
@@ -56,7 +59,9 @@ static int add_constant(struct graph *graph, uint32_t *ret_value, const char *ba
 
         if (!name)
                 return error_no_memory(error);
-        r = graph_add_value(graph, ret_value, name, error);
+        r = graph_charge(graph, tensor->dtype, &tensor->shape, error);
+        if (r >= 0)
+                r = graph_add_value(graph, ret_value, name, error);
         if (r < 0)
                 return r;
         graph_set_constant(graph, *ret_value, tensor);

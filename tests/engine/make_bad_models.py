@@ -456,6 +456,21 @@ def reshape_with_two_unknowns():
     return with_second_node("Reshape", np.array([-1, -1], np.int64))
 
 
+@bad("made from others")
+def constants_of_gigabytes_in_a_few_bytes():
+    nodes = [helper.make_node("Constant", [], ["shape"], value_ints=[1 << 24])]
+    nodes += [helper.make_node("ConstantOfShape", ["shape"], [f"filled_{index}"]) for index in range(3)]
+    return good_with_nodes(*nodes, helper.make_node("Relu", ["input"], ["output"]))
+
+
+@bad("opsets")
+def opsets_without_end():
+    def change(model):
+        model.opset_import.extend(helper.make_opsetid(f"domain {index}", 1) for index in range(100))
+
+    return good(change)
+
+
 @bad("second")
 def reshape_that_overflows():
     return with_second_node("Reshape", np.array([1 << 32, 1 << 32, 200], np.int64))
