@@ -72,6 +72,9 @@ OPERATOR_LOWER(reduce_mean) {
         kept = x->shape;
         for (size_t i = 0; i < kept.rank; i++)
                 kept.dims[i] = reduced[i] ? 1 : kept.dims[i];
+        /* Every dimension to reduce is 1 already, which oneDNN refuses. */
+        if (shape_equal(&kept, &x->shape))
+                return view_lower(lowering, node, error);
 
         /* Over height and width it is a pool, which has fast kernels for every layout. */
         spatial = kept.rank == 4 && !reduced[0] && !reduced[1] && reduced[2] && reduced[3];

@@ -52,6 +52,8 @@ int window_read(struct kernel_window *ret_window, size_t ret_output[2], const st
 
                 if (kernel[i] < 1 || kernel[i] > WINDOW_MAX)
                         return error_set(error, ERROR_INVALID, "kernel %zux%zu", kernel[0], kernel[1]);
+                if (kernel[i] == 1)
+                        dilations[i] = 1; /* nothing to spread; oneDNN wants room for it all the same */
                 extent = ((int64_t)kernel[i] - 1) * dilations[i] + 1;
                 if (upper || lower) {
                         /* ONNX: as many outputs as ceil(input / stride), the odd pixel of padding after or

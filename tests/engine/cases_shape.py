@@ -245,3 +245,18 @@ def weights_that_depend_on_the_batch(c):
     rows = c.add("Cast", c.add("Gather", c.add("Shape", "input"), c.constant(0, np.int64)), to=TensorProto.FLOAT)
     value = c.add("Conv", "input", c.add("Mul", c.filters(16, 8, 3), rows))
     return c.add("Gemm", c.pooled(value), c.add("Add", c.filters(16, 10, 1).reshape(16, 10), rows))
+
+
+@case((2, 6, 5, 4))
+def reduce_mean_over_what_is_1_already(c):
+    return c.add("ReduceMean", c.add("GlobalAveragePool", c.conv("input", 17, 6, 3)), axes=[2, 3], keepdims=0)
+
+
+@case((2, 3, 1, 6), opset=19)
+def average_pool_dilated_along_a_kernel_of_1(c):
+    return c.add("AveragePool", "input", kernel_shape=[1, 2], dilations=[3, 2], pads=[0, 1, 0, 1])
+
+
+@case((2, 6, 5, 4))
+def reduce_mean_over_width_1_alone(c):
+    return c.add("ReduceMean", c.add("GlobalAveragePool", c.conv("input", 17, 6, 3)), axes=[3], keepdims=0)
