@@ -34,8 +34,14 @@ static struct node *only_producer(const struct fusion *fusion, const struct node
         return value != VALUE_NONE && fusion->uses[value] == 1 ? producer(fusion, value) : NULL;
 }
 
-static bool takes_post_ops(const struct node *node) {
-        return is(node, "Conv") || is(node, "ScaleShift") || is(node, "Gemm");
+/* A convolution, or what becomes one. */
+static bool is_conv(const struct fusion *fusion, const struct node *node) {
+        return is(node, "Conv") ||
+               (is(node, "ScaleShift") && fusion->graph->values[node->inputs[0]].shape.rank == 4);
+}
+
+static bool takes_post_ops(const struct fusion *fusion, const struct node *node) {
+        return is_conv(fusion, node) || is(node, "Gemm");
 }
 
 /* node's work is done by into from now on, which makes node's output. */
@@ -69,7 +75,7 @@ static int fuse_activation(struct fusion *fusion, struct node *node, struct erro
         struct eltwise eltwise[2];
         size_t n = eltwise_read(eltwise, fusion->graph, node);
 
-        if (n == 0 || !takes_post_ops(into) || into->n_post_ops + n > NODE_MAX_POST_OPS ||
+        if (n == 0 || !takes_post_ops(fusion, into) || into->n_post_ops + n > NODE_MAX_POST_OPS ||
             has_kind_of(into, eltwise, n))
                 return 0;
         for (size_t i = 0; i < n; i++)
@@ -110,8 +116,8 @@ static int fuse_residual(struct fusion *fusion, struct node *node, struct error 
                 struct node *conv = only_producer(fusion, node, i);
                 uint32_t other = node_input(node, 1 - i);
 
-                if (!(is(conv, "Conv") || is(conv, "ScaleShift")) || conv->n_post_ops > 0 ||
-                    (into && conv < into) || other == node_input(node, i) || graph->values[other].constant ||
+                if (!is_conv(fusion, conv) || conv->n_post_ops > 0 || (into && conv < into) ||
+                    other == node_input(node, i) || graph->values[other].constant ||
                     (producer(fusion, other) && producer(fusion, other) > conv) ||
                     !shape_equal(&graph->values[other].shape, shape) ||
                     !shape_equal(&graph->values[conv->outputs[0]].shape, shape))
@@ -168,7 +174,7 @@ static bool never_negative(const struct fusion *fusion, uint32_t value) {
 
         if (!node)
                 return false;
-        if (takes_post_ops(node)) {
+        if (takes_post_ops(fusion, node)) {
                 n = node->n_post_ops;
                 if (n == 0 || node->post_ops[n - 1].kind != POST_OP_ELTWISE)
                         return false;

@@ -162,12 +162,48 @@ OPERATOR_INFER(scale_shift) {
                 r = need_float(x, error);
         if (r < 0)
                 return r;
-        if (x->shape.rank != 2 && x->shape.rank != 4)
-                return error_set(error, ERROR_UNSUPPORTED, "rank %zu; 2 and 4 are supported", x->shape.rank);
+        if (x->shape.rank < 2)
+                return error_set(error, ERROR_INVALID, "rank %zu has no channels", x->shape.rank);
         if (shape_elements(&scale->shape) != x->shape.dims[1])
                 return error_set(error, ERROR_INVALID, "parameters for %zu channels, the input has %zu",
                                  shape_elements(&scale->shape), x->shape.dims[1]);
         graph_set_output(graph, node, DTYPE_F32, &x->shape);
+        return 0;
+}
+
+/* Where there is no height and width: a product and a sum in place, row-major. */
+static int scale_shift_plain_lower(struct lowering *lowering, const struct node *node, struct error *error) {
+        static const enum kernel_binary_kind kinds[] = {KERNEL_BINARY_MUL, KERNEL_BINARY_ADD};
+        const struct graph *graph = lowering_graph(lowering);
+        struct kernels *kernels = lowering_kernels(lowering);
+        const struct shape *shape = &graph->values[node->inputs[0]].shape;
+        struct shape channels = {.rank = shape->rank};
+        const struct layout *plain = layout_plain(kernels, shape), *channels_layout;
+        struct operand operands[3];
+        int r;
+
+        for (size_t i = 0; i < shape->rank; i++)
+                channels.dims[i] = i == 1 ? shape->dims[1] : 1;
+        channels_layout = layout_plain(kernels, &channels);
+        if (!plain || !channels_layout)
+                return error_no_memory(error);
+        r = lowering_use_writable(lowering, node, node->inputs[0], plain, &operands[0], error);
+        operands[2] = operands[0];
+        for (size_t i = 0; i < ARRAY_SIZE(kinds) && r >= 0; i++) {
+                struct tensor *parameters = graph->values[node->inputs[1 + i]].constant;
+                const struct kernel *kernel;
+
+                r = kernel_binary_new(&kernel, kernels, kinds[i], plain, channels_layout, error);
+                if (r >= 0)
+                        r = lowering_constant(lowering, parameters, channels_layout, channels_layout,
+                                              &operands[1], error);
+                if (r >= 0)
+                        r = lowering_emit(lowering, node, node->type, kernel, operands,
+                                          (double)shape_elements(shape), error);
+        }
+        if (r < 0)
+                return r;
+        lowering_define(lowering, node->outputs[0], operands[2]);
         return 0;
 }
 
@@ -184,10 +220,8 @@ OPERATOR_LOWER(scale_shift) {
                 .bias = true,
         };
 
-        if (x->shape.rank == 2)
-                return error_set(error, ERROR_UNSUPPORTED,
-                                 "BatchNormalization of a tensor of rank 2 that follows no "
-                                 "Gemm");
+        if (x->shape.rank != 4)
+                return scale_shift_plain_lower(lowering, node, error);
         return conv_emit(lowering, node, &spec, node->inputs[0], graph->values[node->inputs[1]].constant,
                          graph->values[node->inputs[2]].constant, error);
 }

@@ -201,6 +201,18 @@ def batch_norm_after_a_conv_that_another_node_reads(c):
     return c.add("Add", c.batch_norm(value, 8), c.add("Relu", value))
 
 
+@case((3, 6, 3, 3))
+def batch_norm_after_gemm_then_relu_batch_3(c):
+    value = c.add("Gemm", c.add("Flatten", "input"), c.filters(54, 20, 1).reshape(54, 20))
+    return c.add("Relu", c.batch_norm(value, 20))
+
+
+@case((2, 6, 3, 4))
+def batch_norm_of_rank_3_whose_input_is_read_again(c):
+    value = c.add("Reshape", c.conv("input", 10, 6, 1), c.int64(0, 10, -1))
+    return c.add("Add", c.batch_norm(value, 10), value)
+
+
 @case((2, 8, 6, 6))
 def batch_norm_read_by_another_batch_norm_and_an_add(c):
     # The first one is folded into the convolution; the second one must not be, for the sum reads what lies between.
