@@ -38,6 +38,11 @@ static void cases_list(const char *folder) {
                 if (entry->d_name[0] != '.' && (cases[n_cases] = strdup(entry->d_name)))
                         n_cases++;
         closedir(directory);
+        /* A suite without cases would count as skipped. */
+        if (n_cases == 0) {
+                fprintf(stderr, "%s: empty\n", path);
+                exit(1);
+        }
         qsort(cases, n_cases, sizeof(*cases), by_name);
 }
 
