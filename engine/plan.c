@@ -8,7 +8,7 @@
 #include "engine/plan_internal.h"
 #include "engine/specialise.h"
 
-#define PLAN_MAX_ARENA_BYTES                                                                                \
+#define PLAN_MAX_BYTES                                                                                      \
         ((size_t)8 << 30) /* a batch of 64 in the largest network of torchvision takes 2 GiB */
 
 static int shape_of_input(struct shape *ret_shape, const struct model *model, size_t batch,
@@ -52,15 +52,17 @@ static int plan_arrange(struct plan *plan, struct error *error) {
         r = arena_assign(items, n, &plan->arena_bytes, error);
         if (r < 0)
                 return r;
-        if (plan->arena_bytes > PLAN_MAX_ARENA_BYTES)
-                return error_set(error, ERROR_LIMIT, "activations of %zu bytes, the limit is %zu",
-                                 plan->arena_bytes, PLAN_MAX_ARENA_BYTES);
-        plan->arena_bound_bytes = arena_bound(items, n);
-        for (size_t i = 0; i < n; i++)
-                plan->buffers[owners[i]].offset = items[i].offset;
         for (size_t i = 0; i < plan->n_steps; i++)
                 plan->scratchpad_bytes =
                         MAX(plan->scratchpad_bytes, kernel_scratch_bytes(plan->steps[i].kernel));
+        if (plan->arena_bytes > PLAN_MAX_BYTES || plan->scratchpad_bytes > PLAN_MAX_BYTES)
+                return error_set(
+                        error, ERROR_LIMIT,
+                        "activations of %zu bytes and a scratchpad of %zu, the limit of each is %zu",
+                        plan->arena_bytes, plan->scratchpad_bytes, PLAN_MAX_BYTES);
+        plan->arena_bound_bytes = arena_bound(items, n);
+        for (size_t i = 0; i < n; i++)
+                plan->buffers[owners[i]].offset = items[i].offset;
         return 0;
 }
 

@@ -26,7 +26,7 @@ struct plan_options {
 #define PLAN_MAX_BATCH 1024u
 
 /* The model must outlive the plan. Fails with ERROR_UNSUPPORTED, ERROR_INVALID (both name the node),
- * ERROR_NO_MEMORY. */
+ * ERROR_LIMIT (the batch, or the memory that it would take), ERROR_NO_MEMORY. */
 int plan_new(struct plan **ret_plan, struct model *model, const struct plan_options *options,
              struct error *error);
 void plan_free(struct plan *plan);
