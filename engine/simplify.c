@@ -269,6 +269,18 @@ static int simplify_gemm(struct graph *graph, struct node *node, struct error *e
         return 0;
 }
 
+/* ---- Dropout ---- */
+
+/* Since opset 12 an input can ask for what training does, which is random. */
+static int dropout_check(const struct graph *graph, const struct node *node, struct error *error) {
+        const struct tensor *training = graph_input_constant(graph, node, 2);
+
+        if (node_input(node, 2) == VALUE_NONE ||
+            (training && training->n_elements == 1 && tensor_real(training, 0) == 0))
+                return 0;
+        return error_set(error, ERROR_UNSUPPORTED, "training_mode that is not constant and false");
+}
+
 int graph_simplify(struct graph *graph, struct error *error) {
         _cleanup_(freep) uint32_t *uses = graph_count_uses(graph);
         _cleanup_(freep) uint32_t *producers = graph_find_producers(graph);
@@ -290,6 +302,11 @@ int graph_simplify(struct graph *graph, struct error *error) {
                         return r;
                 if (folded)
                         continue;
+                if (is(node, "Dropout")) {
+                        r = dropout_check(graph, node, error);
+                        if (r < 0)
+                                return node_error(error, r, node);
+                }
                 if ((is(node, "Identity") || is(node, "Dropout")) && node_input(node, 0) != VALUE_NONE &&
                     node_output(node, 0) != VALUE_NONE &&
                     (node_output(node, 1) == VALUE_NONE || uses[node->outputs[1]] == 0)) {

@@ -471,6 +471,12 @@ def opsets_without_end():
     return good(change)
 
 
+@bad("training_mode")
+def dropout_that_trains():
+    training = helper.make_node("Constant", [], ["training"], value=tensor("true", np.array(True)))
+    return good_with_nodes(training, helper.make_node("Dropout", ["input", "", "training"], ["output"]))
+
+
 @bad("second")
 def reshape_that_overflows():
     return with_second_node("Reshape", np.array([1 << 32, 1 << 32, 200], np.int64))
@@ -558,9 +564,9 @@ def write_seeds(files):
 
 def main():
     directory = HERE / "vectors_bad"
+    files = {name: build() for name, (build, _) in BAD.items()}
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
-    files = {name: build() for name, (build, _) in BAD.items()}
     for name, data in files.items():
         (directory / f"{name}.onnx").write_bytes(data)
     rows = [f"{name}.onnx\t{expected}\n" for name, (_, expected) in BAD.items()]
