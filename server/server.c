@@ -132,14 +132,6 @@ static int build_engine_side(struct server *server, struct error *error) {
         const struct server_options *options = &context->options;
         int r;
 
-        r = metrics_new(&context->metrics,
-                        &(struct metrics_options){.version = SACCADE_VERSION,
-                                                  .handlers = route_handler_names,
-                                                  .n_handlers = ROUTE_MAX,
-                                                  .n_models = options->n_models},
-                        error);
-        if (r < 0)
-                return r;
         r = admission_new(&context->admission,
                           &(struct admission_options){
                                   .queue_images = options->queue_images,
@@ -230,6 +222,14 @@ static int build(struct server *server, struct error *error) {
         if (r < 0)
                 return r;
         raise_fd_limit(context);
+        r = metrics_new(&context->metrics,
+                        &(struct metrics_options){.version = SACCADE_VERSION,
+                                                  .handlers = route_handler_names,
+                                                  .n_handlers = ROUTE_MAX,
+                                                  .n_models = context->options.n_models},
+                        error);
+        if (r < 0)
+                return r;
         /* The address first: it fails most often, and fastest. */
         r = build_http_side(server, error);
         if (r < 0)
