@@ -27,7 +27,8 @@ void info_readyz(struct request *request) {
         struct context *context = request->context;
 
         if (atomic_load(&context->draining))
-                request_refuse(request, PROBLEM_NOT_READY, "the server is draining; send requests to another one");
+                request_refuse(request, PROBLEM_NOT_READY,
+                               "the server is draining; send requests to another one");
         else if (!atomic_load_explicit(&context->ready, memory_order_acquire))
                 request_refuse(request, PROBLEM_NOT_READY, "the models are still being loaded");
         else

@@ -203,6 +203,7 @@ static int build_http_side(struct server *server, struct error *error) {
                                            .max_connections = options->max_connections,
                                            .linger = context->linger,
                                            .metrics = context->metrics,
+                                           .metrics_handler = ROUTE_OTHER,
                                            .log = context->log,
                                            .accepted = on_accepted,
                                            .n_connections = count_connections,

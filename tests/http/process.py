@@ -3,6 +3,7 @@
 The binary comes from the environment variable SACCADE. Each server takes a free port at 127.0.0.1; nothing sleeps for a
 fixed time: a condition is waited for, within a bound.
 """
+import contextlib
 import http.client
 import json
 import os
@@ -64,15 +65,13 @@ class Server:
         self.process.wait()
         self.directory.cleanup()
 
-    def connect(self, timeout=BOUND_S):
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+    def connect(self):
+        """with server.connect() as connection: ..."""
+        return contextlib.closing(http.client.HTTPConnection(self.host, self.port, timeout=BOUND_S))
 
     def request(self, method, path, body=None, headers=None):
-        connection = self.connect()
-        try:
+        with self.connect() as connection:
             return fetch(connection, method, path, body, headers)
-        finally:
-            connection.close()
 
     def classify(self, body=CAT, query="", headers=None):
         return self.request("POST", "/v1/classify" + query, body, {"Content-Type": "image/jpeg", **(headers or {})})
@@ -117,8 +116,8 @@ class Answer:
         return json.loads(self.body)
 
 
-def fetch(connection, method, path, body=None, headers=None):
-    connection.request(method, path, body, headers or {})
+def fetch(connection, method, path, body=None, headers=None, **options):
+    connection.request(method, path, body, headers or {}, **options)
     return Answer(connection.getresponse())
 
 

@@ -59,10 +59,10 @@ class Answers(unittest.TestCase):
         self.assertEqual([r["error"]["status"] for r in answer.json()["results"]], [415, 415])
 
     def test_a_chunked_body_is_taken(self):
-        connection = self.server.connect()
-        connection.request("POST", "/v1/classify", iter([CAT[:100], CAT[100:20000], CAT[20000:]]), encode_chunked=True,
-                           headers={"Transfer-Encoding": "chunked", "Content-Type": "image/jpeg"})
-        self.assertEqual(connection.getresponse().status, 200)
+        with self.server.connect() as connection:
+            answer = fetch(connection, "POST", "/v1/classify", iter([CAT[:100], CAT[100:20000], CAT[20000:]]),
+                           {"Transfer-Encoding": "chunked"}, encode_chunked=True)
+            self.assertEqual(answer.status, 200)
 
     def test_stages_add_up_to_the_total(self):
         for _ in range(5):
@@ -122,9 +122,9 @@ class Answers(unittest.TestCase):
 
     def test_head_answers_as_get_without_the_body(self):
         for path in ["/livez", "/metrics", "/openapi.json", "/", "/v1/models", "/nothing"]:
-            connection = self.server.connect()
-            head = fetch(connection, "HEAD", path)
-            get = fetch(connection, "GET", path)
+            with self.server.connect() as connection:
+                head = fetch(connection, "HEAD", path)
+                get = fetch(connection, "GET", path)
             self.assertEqual((head.status, head.body), (get.status, b""))
             self.assertEqual(head.headers["Content-Type"], get.headers["Content-Type"])
 
@@ -133,15 +133,15 @@ class Answers(unittest.TestCase):
         self.assertEqual((answer.status, answer.headers["Allow"]), (204, "POST, OPTIONS"))
 
     def test_a_connection_serves_many_requests(self):
-        connection = self.server.connect()
-        connection.connect()
-        port = connection.sock.getsockname()
-        for _ in range(3):
-            self.assertEqual(fetch(connection, "POST", "/v1/classify", CAT).status, 200)
-            self.assertEqual(fetch(connection, "GET", "/livez").status, 200)
-            self.assertEqual(fetch(connection, "POST", "/v1/classify", b"no image").status, 415)
-            self.assertEqual(fetch(connection, "POST", "/nothing", CAT).status, 404)
-        self.assertEqual(connection.sock.getsockname(), port)
+        with self.server.connect() as connection:
+            connection.connect()
+            port = connection.sock.getsockname()
+            for _ in range(3):
+                self.assertEqual(fetch(connection, "POST", "/v1/classify", CAT).status, 200)
+                self.assertEqual(fetch(connection, "GET", "/livez").status, 200)
+                self.assertEqual(fetch(connection, "POST", "/v1/classify", b"no image").status, 415)
+                self.assertEqual(fetch(connection, "POST", "/nothing", CAT).status, 404)
+            self.assertEqual(connection.sock.getsockname(), port)
 
     def test_pipelined_requests_are_answered_in_order(self):
         one = (b"POST /v1/classify?top_k=1 HTTP/1.1\r\nHost: x\r\nX-Request-ID: %d\r\nContent-Length: %d\r\n\r\n")
@@ -202,9 +202,8 @@ class Overload(unittest.TestCase):
     def test_a_client_that_leaves_is_not_worked_for(self):
         with Server("--threads", "1") as server:
             kind, body = multipart(*[(f"{i}.jpg", CAT) for i in range(60)])
-            connection = server.connect()
-            connection.request("POST", "/v1/classify", body, {"Content-Type": kind})
-            connection.close()
+            with server.connect() as connection:
+                connection.request("POST", "/v1/classify", body, {"Content-Type": kind})
             cancelled = 'saccade_images_total{model="efficientnet-lite0",outcome="cancelled"}'
             wait_until(lambda: server.metric(cancelled) > 0, "images dropped")
             wait_until(lambda: server.metric("saccade_inflight_requests") == 0, "the request's end")
@@ -214,9 +213,7 @@ class Overload(unittest.TestCase):
 
     def test_too_many_connections_are_told_so(self):
         with Server("--max-connections", "3") as server:
-            held = [server.connect() for _ in range(3)]
-            for connection in held:
-                connection.connect()
+            held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
             answer = wait_until(lambda: (a := server.request("GET", "/livez")).status == 503 and a, "the limit")
             self.assertEqual(answer.json()["status"], 503)
             for connection in held:
