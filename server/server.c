@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -32,6 +33,7 @@
 
 /* Bodies in flight, all together. */
 #define BODY_BUDGET_BYTES ((size_t)512 << 20)
+#define MALLOC_MMAP_BYTES (256 << 10)
 #define OTHER_FDS         128u /* what is open besides connections */
 #define NS_PER_S          1000000000u
 
@@ -73,6 +75,16 @@ static size_t count_connections(void *argument) {
         const struct server *server = argument;
 
         return http_n_connections(server->http);
+}
+
+/* glibc raises its threshold for mmap() with every large block that is freed, up to 32 MiB, and then keeps
+ * what bodies needed in the heaps of many threads. Fixed, their memory goes back to the system when they are
+ * done. */
+static void fix_malloc(void) {
+#ifdef __GLIBC__
+        mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP_BYTES);
+        mallopt(M_TRIM_THRESHOLD, 4 * MALLOC_MMAP_BYTES);
+#endif
 }
 
 /* The soft limit of open files is low for the sake of select(), which nobody uses here. */
@@ -222,6 +234,7 @@ static int build(struct server *server, struct error *error) {
                     error);
         if (r < 0)
                 return r;
+        fix_malloc();
         raise_fd_limit(context);
         r = metrics_new(&context->metrics,
                         &(struct metrics_options){.version = SACCADE_VERSION,

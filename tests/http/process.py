@@ -93,6 +93,8 @@ class Server:
         raise AssertionError(f"no metric {line_start}")
 
     def resident_bytes(self):
+        """When the server has nothing left to do but wait: it measures larger batches after it is ready."""
+        wait_until(lambda: any(e["event"] == "measured" for e in self.log()), "the end of measuring")
         return int(self.metric("process_resident_memory_bytes"))
 
     def log(self):
