@@ -57,12 +57,13 @@ static void shut_receiving(struct connection *connection) {
 }
 
 static void answer_timeout(struct connection *connection) {
-        struct problem problem = {.instance = connection->request_id};
+        struct problem problem = {0};
         struct reply reply = {0};
 
         problem_set(&problem, PROBLEM_REQUEST_TIMEOUT,
                     "the request was not complete after %u s; send it faster, or send less",
                     (unsigned)(connection->all->options.read_timeout_ns / 1000000000u));
+        problem.instance = connection->request_id;
         reply_problem(&reply, &problem);
         reply_send(&reply, connection->fd, connection->request_id);
         reply_release(&reply);
@@ -262,15 +263,19 @@ bool connection_busy(struct connection *connection, atomic_bool *gone) {
         return alive;
 }
 
-void connection_idle(struct connection *connection) {
+bool connection_idle(struct connection *connection) {
+        bool alive;
+
         pthread_mutex_lock(&connection->all->lock);
-        if (connection->state != CONNECTION_EXPIRED) {
+        alive = connection->state != CONNECTION_EXPIRED;
+        if (alive) {
                 connection->state = CONNECTION_IDLE;
                 connection->since_ns = clock_ns();
         }
         connection->gone = NULL;
         connection->request_id = NULL;
         pthread_mutex_unlock(&connection->all->lock);
+        return alive;
 }
 
 void connections_close_idle(struct connections *connections, uint64_t at_least_ns) {

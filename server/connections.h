@@ -48,8 +48,8 @@ void connection_reading(struct connection *connection, const char *request_id);
 /* The request is complete. False where it was answered with 408 meanwhile: then it must be dropped. */
 bool connection_busy(struct connection *connection, atomic_bool *gone);
 
-/* The answer has been sent. */
-void connection_idle(struct connection *connection);
+/* The request has ended. False where it was answered with 408. */
+bool connection_idle(struct connection *connection);
 
 /* Closes connections that have been idle for at_least_ns and have nothing to read. */
 void connections_close_idle(struct connections *connections, uint64_t at_least_ns);

@@ -119,16 +119,17 @@ static void request_ended(void *argument, struct MHD_Connection *mhd _unused_, v
         if (!request)
                 return;
         *request_context = NULL;
-        connection_idle(request->connection);
         status = request->reply.status;
-        if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !request->aborted && request->route)
-                status = STATUS_CLIENT_GONE;
-        if (atomic_load(&request->gone))
+        if (!connection_idle(request->connection))
+                status = 408;
+        else if (atomic_load(&request->gone) ||
+                 (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !request->aborted))
                 status = STATUS_CLIENT_GONE;
         duration_ns = clock_ns() - request->start_ns;
-        /* A request that broke off in its headers was none. */
-        if (request->route) {
-                metrics_request(http->context->metrics, request->route->handler, status, duration_ns);
+        /* What broke off in its headers was no request, unless it was answered. */
+        if (request->route || status == 408) {
+                metrics_request(http->context->metrics,
+                                request->route ? request->route->handler : ROUTE_OTHER, status, duration_ns);
                 log_request(request, status, duration_ns);
         }
         atomic_fetch_sub(&http->context->inflight_requests, 1);
@@ -199,7 +200,8 @@ static void admit(struct request *request, const char *method) {
                 connection_reading(request->connection, request->id);
         }
 
-        if (!framing_is_sound(request) || !route_check_method(request->route, request))
+        request->unframed = !framing_is_sound(request);
+        if (request->unframed || !route_check_method(request->route, request))
                 return;
         if (request->route->takes_body && request->has_length &&
             request->content_length > request->body_limit) {
@@ -251,7 +253,8 @@ static enum MHD_Result take_headers(struct request *request, const char *method)
         if (request->reply.status == 0)
                 return MHD_YES;
         /* A client that waits for "100 Continue" has sent no body, and now never will. */
-        if (request->expects_continue || (request->has_length && request->content_length > SWALLOW_BYTES)) {
+        if (request->unframed || request->expects_continue ||
+            (request->has_length && request->content_length > SWALLOW_BYTES)) {
                 request->received_ns = clock_ns();
                 return connection_busy(request->connection, NULL) ? queue_reply(request) : MHD_NO;
         }

@@ -12,24 +12,27 @@
 #include "server/page.h"
 #include "server/request.h"
 
-static void reply_status(struct request *request, unsigned status, const char *text) {
-        reply_borrow(&request->reply, status, "application/json", text, strlen(text));
+static void reply_ok(struct request *request) {
+        static const char text[] = "{\"status\":\"ok\"}\n";
+
+        reply_borrow(&request->reply, 200, "application/json", text, sizeof(text) - 1);
         reply_header(&request->reply, "Cache-Control", "no-store");
 }
 
 void info_livez(struct request *request) {
-        reply_status(request, 200, "{\"status\":\"alive\"}\n");
+        reply_ok(request);
 }
 
 void info_readyz(struct request *request) {
         struct context *context = request->context;
 
         if (atomic_load(&context->draining))
-                reply_status(request, 503, "{\"status\":\"draining\"}\n");
+                request_refuse(request, PROBLEM_NOT_READY,
+                               "the server is draining; send requests to another one");
         else if (!atomic_load_explicit(&context->ready, memory_order_acquire))
-                reply_status(request, 503, "{\"status\":\"loading\"}\n");
+                request_refuse(request, PROBLEM_NOT_READY, "the models are still being loaded");
         else
-                reply_status(request, 200, "{\"status\":\"ready\"}\n");
+                reply_ok(request);
 }
 
 static struct metrics_gauges read_gauges(struct context *context) {

@@ -47,8 +47,8 @@ struct listener {
         atomic_bool closing, stopped, done;
 };
 
-static void refuse(struct listener *listener, int fd, enum problem_type type, const char *detail,
-                   unsigned retry_after_s) {
+static void refuse(struct listener *listener, int fd, uint64_t since_ns, enum problem_type type,
+                   const char *detail, unsigned retry_after_s) {
         struct problem problem = {0};
         struct reply reply = {0};
 
@@ -57,6 +57,8 @@ static void refuse(struct listener *listener, int fd, enum problem_type type, co
         if (retry_after_s > 0)
                 reply_header(&reply, "Retry-After", "%u", retry_after_s);
         reply_send(&reply, fd, NULL);
+        metrics_request(listener->options.metrics, listener->options.metrics_handler, reply.status,
+                        clock_ns() - since_ns);
         log_event(listener->options.log, LOG_LEVEL_INFO, "connection refused",
                   LOG_COUNT("status", reply.status), LOG_TEXT("detail", detail));
         reply_release(&reply);
@@ -85,10 +87,11 @@ static void pending_close(struct listener *listener, struct pending *pending) {
 
 static void pending_refuse(struct listener *listener, struct pending *pending, enum problem_type type,
                            const char *detail) {
+        uint64_t since_ns = pending->since_ns;
         int fd = pending->fd;
 
         pending_remove(listener, pending);
-        refuse(listener, fd, type, detail, 0);
+        refuse(listener, fd, since_ns, type, detail, 0);
 }
 
 static void pending_hand_on(struct listener *listener, struct pending *pending) {
@@ -113,13 +116,24 @@ static bool has_headers(const char *bytes, size_t size) {
         return false;
 }
 
-/* A method begins with a letter; empty lines before it are allowed. */
+/* Whether what has come can still become a request of HTTP/1: a method begins with a letter, empty lines
+ * before it are allowed, and the line ends with the version (RFC 9112 section 3). */
 static bool may_be_http(const char *bytes, size_t size) {
-        size_t i = 0;
+        const char *end, *version;
 
-        while (i < size && (bytes[i] == '\r' || bytes[i] == '\n'))
-                i++;
-        return i == size || (bytes[i] >= 'A' && bytes[i] <= 'Z') || (bytes[i] >= 'a' && bytes[i] <= 'z');
+        while (size > 0 && (*bytes == '\r' || *bytes == '\n')) {
+                bytes++;
+                size--;
+        }
+        if (size == 0)
+                return true;
+        if (!((*bytes >= 'A' && *bytes <= 'Z') || (*bytes >= 'a' && *bytes <= 'z')))
+                return false;
+        end = memchr(bytes, '\n', size);
+        if (!end)
+                return true;
+        version = memmem(bytes, (size_t)(end - bytes), " HTTP/1.", strlen(" HTTP/1."));
+        return version && memchr(bytes, ' ', (size_t)(version - bytes));
 }
 
 static void pending_look(struct listener *listener, struct pending *pending) {
@@ -135,11 +149,13 @@ static void pending_look(struct listener *listener, struct pending *pending) {
         if (!pending->begun)
                 pending->since_ns = clock_ns();
         pending->begun = true;
-        if (has_headers(listener->peek, (size_t)n))
+        if (!may_be_http(listener->peek, (size_t)n))
+                pending_refuse(
+                        listener, pending, PROBLEM_MALFORMED,
+                        "this is no HTTP/1 request; the server speaks plain HTTP/1.1, neither TLS nor "
+                        "HTTP/2");
+        else if (has_headers(listener->peek, (size_t)n))
                 pending_hand_on(listener, pending);
-        else if (!may_be_http(listener->peek, (size_t)n))
-                pending_refuse(listener, pending, PROBLEM_MALFORMED,
-                               "this is no HTTP request; the server speaks plain HTTP/1.1, not TLS");
         else if ((size_t)n == LISTENER_MAX_HEADER_BYTES) {
                 snprintf(detail, sizeof(detail),
                          "the request line and headers exceed %u bytes together; send less in them",
@@ -211,7 +227,7 @@ static bool accept_one(struct listener *listener) {
         if (listener->n_pending + listener->options.n_connections(listener->options.argument) >=
             listener->options.max_connections) {
                 metrics_shed(listener->options.metrics, METRICS_SHED_CONNECTIONS);
-                refuse(listener, fd, PROBLEM_NOT_READY,
+                refuse(listener, fd, clock_ns(), PROBLEM_NOT_READY,
                        "too many connections; reuse them, or come back later", 1);
                 return true;
         }

@@ -32,6 +32,7 @@ struct listener_options {
         size_t max_connections;     /* beyond it: 503 */
         struct lingering *linger;
         struct metrics *metrics;
+        size_t metrics_handler; /* under which refusals are counted */
         struct log *log;
         /* Takes over a connection; called on the listener's thread. */
         void (*accepted)(void *argument, int fd, const struct sockaddr *address, socklen_t address_size);

@@ -205,6 +205,8 @@ static void *run(void *argument) {
         notify(loader);
         for (size_t i = 0; i < context->options.n_models; i++)
                 try_batches(loader, i);
+        log_event(context->log, LOG_LEVEL_INFO, "measured",
+                  LOG_TEXT("outcome", atomic_load(&loader->stopping) ? "stopped" : "complete"));
         return NULL;
 }
 

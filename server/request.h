@@ -45,6 +45,7 @@ struct request {
         bool has_length;         /* Content-Length was given */
         uint64_t content_length; /* as claimed */
         bool expects_continue;
+        bool unframed; /* where its body ends cannot be told */
 
         bool begun, suspended;
         bool aborted; /* answered past the library, which must close */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -32,6 +33,7 @@
 
 /* Bodies in flight, all together. */
 #define BODY_BUDGET_BYTES ((size_t)512 << 20)
+#define MALLOC_MMAP_BYTES (256 << 10)
 #define OTHER_FDS         128u /* what is open besides connections */
 #define NS_PER_S          1000000000u
 
@@ -73,6 +75,16 @@ static size_t count_connections(void *argument) {
         const struct server *server = argument;
 
         return http_n_connections(server->http);
+}
+
+/* glibc raises its threshold for mmap() with every large block that is freed, up to 32 MiB, and then keeps
+ * what bodies needed in the heaps of many threads. Fixed, their memory goes back to the system when they are
+ * done. */
+static void fix_malloc(void) {
+#ifdef __GLIBC__
+        mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP_BYTES);
+        mallopt(M_TRIM_THRESHOLD, 4 * MALLOC_MMAP_BYTES);
+#endif
 }
 
 /* The soft limit of open files is low for the sake of select(), which nobody uses here. */
@@ -132,14 +144,6 @@ static int build_engine_side(struct server *server, struct error *error) {
         const struct server_options *options = &context->options;
         int r;
 
-        r = metrics_new(&context->metrics,
-                        &(struct metrics_options){.version = SACCADE_VERSION,
-                                                  .handlers = route_handler_names,
-                                                  .n_handlers = ROUTE_MAX,
-                                                  .n_models = options->n_models},
-                        error);
-        if (r < 0)
-                return r;
         r = admission_new(&context->admission,
                           &(struct admission_options){
                                   .queue_images = options->queue_images,
@@ -211,6 +215,7 @@ static int build_http_side(struct server *server, struct error *error) {
                                            .max_connections = options->max_connections,
                                            .linger = context->linger,
                                            .metrics = context->metrics,
+                                           .metrics_handler = ROUTE_OTHER,
                                            .log = context->log,
                                            .accepted = on_accepted,
                                            .n_connections = count_connections,
@@ -229,7 +234,16 @@ static int build(struct server *server, struct error *error) {
                     error);
         if (r < 0)
                 return r;
+        fix_malloc();
         raise_fd_limit(context);
+        r = metrics_new(&context->metrics,
+                        &(struct metrics_options){.version = SACCADE_VERSION,
+                                                  .handlers = route_handler_names,
+                                                  .n_handlers = ROUTE_MAX,
+                                                  .n_models = context->options.n_models},
+                        error);
+        if (r < 0)
+                return r;
         /* The address first: it fails most often, and fastest. */
         r = build_http_side(server, error);
         if (r < 0)

@@ -1,0 +1,132 @@
+"""Starts and ends the real program for a test. Standard library only.
+
+The binary comes from the environment variable SACCADE. Each server takes a free port at 127.0.0.1; nothing sleeps for a
+fixed time: a condition is waited for, within a bound.
+"""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CAT = (ROOT / "docs" / "cat.jpg").read_bytes()
+BOUND_S = 60  # a wait that takes longer than this has failed; the machine may be busy
+
+
+def wait_until(condition, what, bound_s=BOUND_S):
+    """Returns the first true value of condition()."""
+    end = time.monotonic() + bound_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {bound_s} s: {what}")
+        time.sleep(0.01)
+
+
+class Server:
+    """with Server("--queue-images", "4") as server: server.request("GET", "/livez")"""
+
+    def __init__(self, *arguments, ready=True, host="127.0.0.1"):
+        self.arguments = arguments
+        self.ready = ready
+        self.host = host
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory()
+        port_file = pathlib.Path(self.directory.name) / "port"
+        self.log_path = pathlib.Path(self.directory.name) / "log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [os.environ["SACCADE"], "serve", "--listen", f"[{self.host}]:0" if ":" in self.host else f"{self.host}:0",
+                 "--port-file", str(port_file), "--log-format", "json", *self.arguments], stdout=log, stderr=log)
+        try:
+            wait_until(lambda: port_file.exists() or self.process.poll() is not None, "the port file")
+            if self.process.poll() is not None:
+                raise AssertionError(f"saccade ended with {self.process.returncode}: {self.log_path.read_text()}")
+            self.port = int(port_file.read_text())
+            if self.ready:
+                wait_until(lambda: self.request("GET", "/readyz").status == 200, "readiness")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.directory.cleanup()
+
+    def connect(self):
+        """with server.connect() as connection: ..."""
+        return contextlib.closing(http.client.HTTPConnection(self.host, self.port, timeout=BOUND_S))
+
+    def request(self, method, path, body=None, headers=None):
+        with self.connect() as connection:
+            return fetch(connection, method, path, body, headers)
+
+    def classify(self, body=CAT, query="", headers=None):
+        return self.request("POST", "/v1/classify" + query, body, {"Content-Type": "image/jpeg", **(headers or {})})
+
+    def raw(self, data, read_all=True):
+        """Sends bytes as they are, and returns all that comes back until the server closes."""
+        with socket.create_connection((self.host, self.port), BOUND_S) as connection:
+            connection.sendall(data)
+            answer = b""
+            while read_all and (chunk := connection.recv(65536)):
+                answer += chunk
+            return answer
+
+    def metric(self, line_start):
+        """The value of the sample whose name and labels are line_start."""
+        for line in self.request("GET", "/metrics").body.decode().splitlines():
+            if line.startswith(line_start + " "):
+                return float(line.split()[-1])
+        raise AssertionError(f"no metric {line_start}")
+
+    def resident_bytes(self):
+        """When the server has nothing left to do but wait: it measures larger batches after it is ready."""
+        wait_until(lambda: any(e["event"] == "measured" for e in self.log()), "the end of measuring")
+        return int(self.metric("process_resident_memory_bytes"))
+
+    def log(self):
+        """All events so far."""
+        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
+
+    def terminate(self, sent=signal.SIGTERM):
+        self.process.send_signal(sent)
+
+    def wait(self, bound_s=BOUND_S):
+        return self.process.wait(bound_s)
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    def json(self):
+        return json.loads(self.body)
+
+
+def fetch(connection, method, path, body=None, headers=None, **options):
+    connection.request(method, path, body, headers or {}, **options)
+    return Answer(connection.getresponse())
+
+
+def multipart(*files, boundary="cut"):
+    """Content type and body of a form with files of (filename, bytes)."""
+    body = b""
+    for filename, data in files:
+        body += (f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{filename}"\r\n'
+                 "Content-Type: image/jpeg\r\n\r\n").encode() + data + b"\r\n"
+    return f"multipart/form-data; boundary={boundary}", body + f"--{boundary}--\r\n".encode()
