@@ -52,7 +52,21 @@ START_TEST(shapes_from_outside_are_bounded) {
 }
 END_TEST
 
-/* The compiler's own conversion is the reference: all 65536 half-precision numbers. */
+/* IEEE 754-2019, section 3.4, binary16. (clang 14 has no _Float16 to ask for these CPUs.) */
+static float reference_of_half(unsigned half) {
+        int exponent = (int)(half >> 10 & 31);
+        double fraction = half & 1023, magnitude;
+
+        if (exponent == 31)
+                magnitude = fraction == 0 ? (double)INFINITY : (double)NAN;
+        else if (exponent == 0)
+                magnitude = ldexp(fraction / 1024, -14);
+        else
+                magnitude = ldexp(1 + fraction / 1024, exponent - 15);
+        return (float)(half >> 15 ? -magnitude : magnitude);
+}
+
+/* All half-precision numbers but the first three. */
 START_TEST(float16_becomes_float32_exactly) {
         _cleanup_(tensor_unrefp) struct tensor *halves = NULL, *floats = NULL;
         struct shape shape = {.rank = 1, .dims = {65536 - 3}}; /* no multiple of a vector */
@@ -63,11 +77,9 @@ START_TEST(float16_becomes_float32_exactly) {
                 ((uint16_t *)halves->data)[i] = (uint16_t)(i + 3);
         ck_assert_int_eq(tensor_cast(&floats, halves, DTYPE_F32, &error), 0);
         for (size_t i = 0; i < shape.dims[0]; i++) {
-                float value = ((const float *)floats->data)[i], reference;
-                _Float16 half;
+                float value = ((const float *)floats->data)[i];
+                float reference = reference_of_half(((const uint16_t *)halves->data)[i]);
 
-                memcpy(&half, (const uint16_t *)halves->data + i, sizeof(half));
-                reference = (float)half;
                 ck_assert_msg(memcmp(&value, &reference, sizeof(value)) == 0 ||
                                       (isnan(value) && isnan(reference)),
                               "%zu becomes %g", i + 3, (double)value);
@@ -181,6 +193,7 @@ START_TEST(default_model_is_fused_and_tightly_arranged) {
         _cleanup_(run_freep) struct run *run = run_of(&plan, model, 1, 1);
         size_t n_convolutions = 0, n_others = 0;
 
+        ck_assert(run != NULL);
         for (size_t i = 0; i < plan_n_steps(plan); i++) {
                 bool convolution = strncmp(plan_step(plan, i).op, "Conv", 4) == 0;
 
