@@ -176,43 +176,87 @@ static struct variant *find_variant(const struct backend *backend, size_t batch,
         return NULL;
 }
 
-int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
-                    struct error *error) {
-        _cleanup_(freep) unsigned char *pixels = NULL;
-        _cleanup_(freep) float *output = NULL;
-        _cleanup_(run_freep) struct run *run = NULL;
-        uint64_t least_ns = UINT64_MAX;
-        struct variant *variant;
+/* A plan with memory of its own, to be timed. */
+struct trial {
+        struct run *run;
+        unsigned char *pixels;
+        float *output;
+        uint64_t least_ns;
+};
+
+static void trial_release(struct trial *trial) {
+        if (trial->run)
+                run_free(trial->run);
+        free(trial->pixels);
+        free(trial->output);
+}
+
+static int trial_init(struct trial *trial, const struct backend *backend, const struct variant *variant,
+                      struct error *error) {
         size_t bytes;
         int r;
 
-        variant = backend->candidate;
-        if (!variant || variant->batch != batch || variant->threads != threads)
-                variant = find_variant(backend, batch, threads);
-        if (!variant || !size_multiply(&bytes, backend->pixels_bytes, batch))
-                return error_set(error, ERROR_INTERNAL, "no plan for batch %zu on %u threads", batch,
-                                 threads);
-        /* A run of its own: the workers may be busy with theirs. */
-        r = run_new(&run, variant->plan, error);
+        trial->least_ns = UINT64_MAX;
+        if (!size_multiply(&bytes, backend->pixels_bytes, variant->batch))
+                return error_no_memory(error);
+        r = run_new(&trial->run, variant->plan, error);
         if (r < 0)
                 return r;
-        pixels = malloc(bytes);
-        output = calloc(plan_output_elements(variant->plan), sizeof(float));
-        if (!pixels || !output)
+        trial->pixels = malloc(bytes);
+        trial->output = calloc(plan_output_elements(variant->plan), sizeof(float));
+        if (!trial->pixels || !trial->output)
                 return error_no_memory(error);
-        memset(pixels, 127, bytes); /* grey: no layer takes a short cut on it, nor meets denormal numbers */
+        memset(trial->pixels, 100, bytes); /* any grey but the mean: zeros may be faster than a picture */
+        return run_execute(trial->run, trial->pixels, trial->output, error);
+}
 
-        for (unsigned i = 0; i <= repeat; i++) {
-                uint64_t start_ns = clock_ns(), duration_ns;
+static int trial_time(struct trial *trial, struct error *error) {
+        uint64_t start_ns = clock_ns();
+        int r;
 
-                r = run_execute(run, pixels, output, error);
-                if (r < 0)
-                        return r;
-                duration_ns = clock_ns() - start_ns;
-                if (i > 0 || repeat == 0)
-                        least_ns = MIN(least_ns, duration_ns);
+        r = run_execute(trial->run, trial->pixels, trial->output, error);
+        trial->least_ns = MIN(trial->least_ns, clock_ns() - start_ns);
+        return r;
+}
+
+int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
+                    struct error *error) {
+        _cleanup_(trial_release) struct trial trial = {0};
+        struct variant *variant = backend->candidate;
+        int r;
+
+        if (!variant || variant->batch != batch || variant->threads != threads)
+                variant = find_variant(backend, batch, threads);
+        if (!variant)
+                return error_set(error, ERROR_INTERNAL, "no plan for batch %zu on %u threads", batch,
+                                 threads);
+        r = trial_init(&trial, backend, variant, error);
+        for (unsigned i = 0; r >= 0 && i < repeat; i++)
+                r = trial_time(&trial, error);
+        if (r < 0)
+                return r;
+        *ret_ms = (double)trial.least_ns / 1e6;
+        return 0;
+}
+
+int backend_compare(struct backend *backend, unsigned n_pairs, double *ret_ratio, struct error *error) {
+        _cleanup_(trial_release) struct trial one = {0}, candidate = {0};
+        const struct variant *base = find_variant(backend, 1, 1);
+        int r;
+
+        if (!base || !backend->candidate)
+                return error_set(error, ERROR_INTERNAL, "nothing to compare");
+        r = trial_init(&one, backend, base, error);
+        if (r >= 0)
+                r = trial_init(&candidate, backend, backend->candidate, error);
+        for (unsigned i = 0; r >= 0 && i < n_pairs; i++) {
+                r = trial_time(&one, error);
+                if (r >= 0)
+                        r = trial_time(&candidate, error);
         }
-        *ret_ms = (double)least_ns / 1e6;
+        if (r < 0)
+                return r;
+        *ret_ratio = (double)candidate.least_ns / (double)one.least_ns;
         return 0;
 }
 

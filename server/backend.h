@@ -35,6 +35,11 @@ void backend_discard(struct backend *backend);
 int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
                     struct error *error);
 
+/* What the candidate takes for its batch beside one image on one thread: the quotient of the least times of
+ * n_pairs runs of both by turns, so that load which comes and goes meets both. As backend_measure()
+ * otherwise. */
+int backend_compare(struct backend *backend, unsigned n_pairs, double *ret_ratio, struct error *error);
+
 const struct model *backend_model(const struct backend *backend);
 size_t backend_pixels_bytes(const struct backend *backend); /* of one image, [H, W, 3] */
 

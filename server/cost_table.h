@@ -16,9 +16,9 @@ struct cost_row {
 
 #define COST_TABLE_MAX_ROWS 16u /* 1, 2, 4, ... 1024 with one thread, 1 with all, and some to spare */
 
-/* A batch must beat the best smaller one by this much for each image; less than that is noise, and a larger
- * batch makes its first image wait for its last. */
-#define COST_TABLE_GAIN 0.05
+/* A batch must beat the best smaller one by this much for each image; less than that is noise, while a
+ * larger batch takes memory and makes its first image wait for its last. */
+#define COST_TABLE_GAIN 0.10
 
 struct cost_table {
         struct cost_row rows[COST_TABLE_MAX_ROWS];

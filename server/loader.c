@@ -18,8 +18,8 @@
 #include "server/metrics.h"
 
 /* The least of a few runs: what disturbs a run only ever makes it longer. */
-#define REPEAT_AT_START 2u
-#define REPEAT_LATER    3u
+#define REPEAT_AT_START 3u
+#define REPEAT_LATER    5u
 
 struct loader {
         struct context *context;
@@ -33,8 +33,7 @@ struct loader {
 /* Arguments of a measurement on worker 0. */
 struct measurement {
         struct backend *backend;
-        unsigned threads;
-        double ms;
+        double ratio;
         int r;
         struct error error;
 };
@@ -42,14 +41,14 @@ struct measurement {
 static void measure(void *argument) {
         struct measurement *m = argument;
 
-        m->r = backend_measure(m->backend, 1, m->threads, REPEAT_AT_START, &m->ms, &m->error);
+        m->r = backend_compare(m->backend, REPEAT_AT_START, &m->ratio, &m->error);
 }
 
 /* One image on all CPUs, where there are several and where that is faster. */
 static int measure_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
                                struct error *error) {
         struct context *context = loader->context;
-        struct measurement m = {.backend = backend, .threads = context->n_cpus};
+        struct measurement m = {.backend = backend};
         int r;
 
         if (context->n_cpus == 1)
@@ -63,13 +62,15 @@ static int measure_all_threads(struct loader *loader, struct backend *backend, s
                 *error = m.error;
                 return m.r;
         }
-        if (m.ms > cost_table_ms(costs, 1, 1) * (1 - COST_TABLE_GAIN)) {
+        /* No gain is asked for here: memory for one run is all it costs, and a neighbour who makes it look
+         * useless while the model loads may be gone later. */
+        if (m.ratio > 1) {
                 backend_discard(backend);
                 return 0;
         }
         r = backend_keep(backend, error);
         if (r >= 0)
-                cost_table_set(costs, 1, context->n_cpus, m.ms);
+                cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
         return r;
 }
 
@@ -128,23 +129,21 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
         return 0;
 }
 
-/* A batch beside one image at the same time, so that load which comes and goes meets both. */
+/* Keeps the plan of a batch where that is worth it. */
 static int try_batch(struct loader *loader, size_t index, size_t batch, bool *ret_pays,
                      struct error *error) {
         struct context *context = loader->context;
         struct backend *backend = context->backends[index];
         struct cost_table costs = batcher_costs(context->batcher, index);
-        double one_ms, ms;
+        double ratio, ms;
         int r;
 
         r = backend_plan(backend, batch, 1, error);
         if (r >= 0)
-                r = backend_measure(backend, 1, 1, REPEAT_LATER, &one_ms, error);
-        if (r >= 0)
-                r = backend_measure(backend, batch, 1, REPEAT_LATER, &ms, error);
+                r = backend_compare(backend, REPEAT_LATER, &ratio, error);
         if (r < 0)
                 return r;
-        ms *= cost_table_ms(&costs, 1, 1) / one_ms;
+        ms = ratio * cost_table_ms(&costs, 1, 1);
         *ret_pays = cost_table_pays(&costs, batch, ms);
         log_event(context->log, LOG_LEVEL_INFO, "batch measured",
                   LOG_TEXT("model", model_name(backend_model(backend))), LOG_COUNT("batch", batch),
