@@ -263,6 +263,12 @@ bool connection_busy(struct connection *connection, atomic_bool *gone) {
         return alive;
 }
 
+void connection_answering(struct connection *connection) {
+        pthread_mutex_lock(&connection->all->lock);
+        connection->gone = NULL;
+        pthread_mutex_unlock(&connection->all->lock);
+}
+
 bool connection_idle(struct connection *connection) {
         bool alive;
 

@@ -48,6 +48,9 @@ void connection_reading(struct connection *connection, const char *request_id);
 /* The request is complete. False where it was answered with 408 meanwhile: then it must be dropped. */
 bool connection_busy(struct connection *connection, atomic_bool *gone);
 
+/* The answer is made: a client that leaves from now on may have read it. */
+void connection_answering(struct connection *connection);
+
 /* The request has ended. False where it was answered with 408. */
 bool connection_idle(struct connection *connection);
 

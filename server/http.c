@@ -226,6 +226,7 @@ static enum MHD_Result queue_reply(struct request *request) {
         struct MHD_Response *response;
         enum MHD_Result result;
 
+        connection_answering(request->connection);
         if (reply->owned) {
                 response = MHD_create_response_from_buffer(reply->size, reply->owned, MHD_RESPMEM_MUST_FREE);
                 if (response)

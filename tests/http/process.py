@@ -34,8 +34,9 @@ def wait_until(condition, what, bound_s=BOUND_S):
 class Server:
     """with Server("--queue-images", "4") as server: server.request("GET", "/livez")"""
 
-    def __init__(self, *arguments, ready=True, host="127.0.0.1"):
+    def __init__(self, *arguments, ready=True, host="127.0.0.1", environment=None):
         self.arguments = arguments
+        self.environment = {**os.environ, **(environment or {})}
         self.ready = ready
         self.host = host
 
@@ -46,10 +47,11 @@ class Server:
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [os.environ["SACCADE"], "serve", "--listen", f"[{self.host}]:0" if ":" in self.host else f"{self.host}:0",
-                 "--port-file", str(port_file), "--log-format", "json", *self.arguments], stdout=log, stderr=log)
+                 "--port-file", str(port_file), "--log-format", "json", *self.arguments], stdout=log, stderr=log,
+                env=self.environment)
         try:
             wait_until(lambda: port_file.exists() or self.process.poll() is not None, "the port file")
-            if self.process.poll() is not None:
+            if not port_file.exists():
                 raise AssertionError(f"saccade ended with {self.process.returncode}: {self.log_path.read_text()}")
             self.port = int(port_file.read_text())
             if self.ready:
@@ -85,12 +87,14 @@ class Server:
                 answer += chunk
             return answer
 
-    def metric(self, line_start):
-        """The value of the sample whose name and labels are line_start."""
+    def metric(self, line_start, absent=None):
+        """The value of the sample whose name and labels are line_start; some appear with their first event."""
         for line in self.request("GET", "/metrics").body.decode().splitlines():
             if line.startswith(line_start + " "):
                 return float(line.split()[-1])
-        raise AssertionError(f"no metric {line_start}")
+        if absent is None:
+            raise AssertionError(f"no metric {line_start}")
+        return absent
 
     def resident_bytes(self):
         """When the server has nothing left to do but wait: it measures larger batches after it is ready."""
