@@ -116,9 +116,10 @@ int graph_keep_tensor(struct graph *graph, struct tensor *tensor, struct error *
 /* Called before constant bytes are made from others, so that no small file makes a large model: what a graph
  * may make is in proportion to the constants that it was read with. A clone has what its origin has left.
  * Fails with ERROR_LIMIT. */
-#define GRAPH_DERIVED_FACTOR     8u                 /* int8 to float32, and once more to fold a scale in */
-#define GRAPH_DERIVED_BASE_BYTES ((size_t)64 << 20) /* for constants that a file describes in a few bytes   \
-                                                     */
+#define GRAPH_DERIVED_FACTOR 8u /* int8 to float32, and once more to fold a scale in */
+#define GRAPH_DERIVED_BASE_BYTES                                                                            \
+        ((size_t)64 << 20) /* for constants that a file describes in a few bytes                            \
+                            */
 int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shape, struct error *error);
 
 /* Takes a reference of its own; shape and dtype follow. */
