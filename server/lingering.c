@@ -26,7 +26,7 @@ struct lingering {
         pthread_t thread;
         bool started;
         pthread_mutex_t lock; /* of what follows */
-        struct slot slots[LINGER_MAX_SOCKETS];
+        struct slot slots[LINGERING_MAX_SOCKETS];
         size_t n_sockets;
         bool stopped;
 };
@@ -53,16 +53,16 @@ static bool slot_drain(struct slot *slot) {
                 more = n > 0;
                 if (more) {
                         slot->bytes += (size_t)n;
-                        slot->idle_ns = clock_ns() + (uint64_t)LINGER_IDLE_MS * 1000000;
+                        slot->idle_ns = clock_ns() + (uint64_t)LINGERING_IDLE_MS * 1000000;
                 }
         }
-        return slot->bytes <= LINGER_MAX_BYTES;
+        return slot->bytes <= LINGERING_MAX_BYTES;
 }
 
 static void close_overdue(struct lingering *linger) {
         uint64_t now_ns = clock_ns();
 
-        for (size_t i = 0; i < LINGER_MAX_SOCKETS; i++) {
+        for (size_t i = 0; i < LINGERING_MAX_SOCKETS; i++) {
                 struct slot *slot = &linger->slots[i];
 
                 if (slot->fd >= 0 && (now_ns > slot->idle_ns || now_ns > slot->total_ns))
@@ -117,7 +117,7 @@ int lingering_new(struct lingering **ret_linger, struct error *error) {
         if (!linger)
                 return error_no_memory(error);
         pthread_mutex_init(&linger->lock, NULL);
-        for (size_t i = 0; i < LINGER_MAX_SOCKETS; i++)
+        for (size_t i = 0; i < LINGERING_MAX_SOCKETS; i++)
                 linger->slots[i].fd = -1;
         linger->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         linger->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -142,7 +142,7 @@ void lingering_free(struct lingering *linger) {
                 wake(linger);
                 pthread_join(linger->thread, NULL);
         }
-        for (size_t i = 0; i < LINGER_MAX_SOCKETS; i++)
+        for (size_t i = 0; i < LINGERING_MAX_SOCKETS; i++)
                 if (linger->slots[i].fd >= 0)
                         slot_close(linger, &linger->slots[i]);
         if (linger->epoll_fd >= 0)
@@ -159,15 +159,16 @@ void lingering_add(struct lingering *linger, int fd) {
         size_t i = 0;
 
         pthread_mutex_lock(&linger->lock);
-        while (i < LINGER_MAX_SOCKETS && linger->slots[i].fd >= 0)
+        while (i < LINGERING_MAX_SOCKETS && linger->slots[i].fd >= 0)
                 i++;
         event.data.u32 = (uint32_t)i;
-        if (i == LINGER_MAX_SOCKETS || epoll_ctl(linger->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        if (i == LINGERING_MAX_SOCKETS || epoll_ctl(linger->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
                 close(fd);
         else {
-                linger->slots[i] = (struct slot){.fd = fd,
-                                                 .idle_ns = now_ns + (uint64_t)LINGER_IDLE_MS * 1000000,
-                                                 .total_ns = now_ns + (uint64_t)LINGER_TOTAL_MS * 1000000};
+                linger->slots[i] =
+                        (struct slot){.fd = fd,
+                                      .idle_ns = now_ns + (uint64_t)LINGERING_IDLE_MS * 1000000,
+                                      .total_ns = now_ns + (uint64_t)LINGERING_TOTAL_MS * 1000000};
                 if (linger->n_sockets++ == 0)
                         wake(linger);
         }

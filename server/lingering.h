@@ -14,10 +14,10 @@
 
 struct lingering;
 
-#define LINGER_MAX_SOCKETS 512u
-#define LINGER_MAX_BYTES   ((size_t)1 << 30) /* a gigabyte on its way is worth reading for one status */
-#define LINGER_IDLE_MS     2000u
-#define LINGER_TOTAL_MS    10000u
+#define LINGERING_MAX_SOCKETS 512u
+#define LINGERING_MAX_BYTES   ((size_t)1 << 30) /* a gigabyte on its way is worth reading for one status */
+#define LINGERING_IDLE_MS     2000u
+#define LINGERING_TOTAL_MS    10000u
 
 /* Fails with ERROR_NO_MEMORY or ERROR_IO. */
 int lingering_new(struct lingering **ret_linger, struct error *error);

@@ -89,7 +89,7 @@ static void fix_malloc(void) {
 
 /* The soft limit of open files is low for the sake of select(), which nobody uses here. */
 static void raise_fd_limit(struct context *context) {
-        size_t wanted = context->options.max_connections + LINGER_MAX_SOCKETS + OTHER_FDS;
+        size_t wanted = context->options.max_connections + LINGERING_MAX_SOCKETS + OTHER_FDS;
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)

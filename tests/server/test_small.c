@@ -1,0 +1,235 @@
+/* The modules that are values or counters: cost table, queue, admission, ids, replies, routes. */
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/admission.h"
+#include "server/cost_table.h"
+#include "server/image_job.h"
+#include "server/job_queue.h"
+#include "server/process_stats.h"
+#include "server/reply.h"
+#include "server/request_id.h"
+#include "server/route.h"
+#include "tests/server/suite.h"
+
+START_TEST(a_batch_pays_where_each_image_is_faster) {
+        struct cost_table costs = {0};
+
+        ck_assert(cost_table_set(&costs, 1, 1, 10));
+        ck_assert(!cost_table_pays(&costs, 2, 20)); /* the same for each image */
+        ck_assert(!cost_table_pays(&costs, 2, 20 * (1 - COST_TABLE_GAIN / 2)));
+        ck_assert(cost_table_pays(&costs, 2, 20 * (1 - COST_TABLE_GAIN * 1.1)));
+        ck_assert(cost_table_set(&costs, 2, 1, 16));
+        ck_assert(!cost_table_pays(&costs, 4, 31)); /* better than one by one, not than two by two */
+        ck_assert(cost_table_pays(&costs, 4, 32 * (1 - COST_TABLE_GAIN * 1.1)));
+}
+END_TEST
+
+START_TEST(the_largest_kept_batch_that_fits_is_taken) {
+        struct cost_table costs = {0};
+
+        ck_assert_uint_eq(cost_table_batch(&costs, 8), 1); /* nothing is measured yet */
+        cost_table_set(&costs, 1, 1, 10);
+        cost_table_set(&costs, 1, 2, 6);
+        cost_table_set(&costs, 4, 1, 20);
+        cost_table_set(&costs, 8, 1, 35);
+        ck_assert_uint_eq(cost_table_batch(&costs, 0), 1);
+        ck_assert_uint_eq(cost_table_batch(&costs, 3), 1);
+        ck_assert_uint_eq(cost_table_batch(&costs, 7), 4);
+        ck_assert_uint_eq(cost_table_batch(&costs, 100), 8);
+}
+END_TEST
+
+START_TEST(one_image_alone_uses_the_threads_that_were_fastest) {
+        struct cost_table costs = {0};
+
+        ck_assert_uint_eq(cost_table_threads(&costs), 1);
+        cost_table_set(&costs, 1, 1, 10);
+        ck_assert_uint_eq(cost_table_threads(&costs), 1);
+        cost_table_set(&costs, 1, 4, 12);
+        ck_assert_uint_eq(cost_table_threads(&costs), 1);
+        cost_table_set(&costs, 1, 4, 3);
+        ck_assert_uint_eq(cost_table_threads(&costs), 4);
+        ck_assert_double_eq(cost_table_ms(&costs, 1, 4), 3);
+        ck_assert_double_eq(cost_table_ms(&costs, 2, 1), 0);
+}
+END_TEST
+
+START_TEST(a_full_cost_table_takes_no_more) {
+        struct cost_table costs = {0};
+
+        for (size_t i = 0; i < COST_TABLE_MAX_ROWS; i++)
+                ck_assert(cost_table_set(&costs, i + 1, 1, 1));
+        ck_assert(!cost_table_set(&costs, 1000, 1, 1));
+        ck_assert(cost_table_set(&costs, 1, 1, 2)); /* replacing is no adding */
+}
+END_TEST
+
+START_TEST(jobs_come_by_deadline_then_by_arrival) {
+        static const uint64_t deadlines[] = {5, 3, 9, 3, 1, 5, 3, 8, 2, 3};
+        struct image_job jobs[ARRAY_SIZE(deadlines) * 100];
+        struct job_queue queue = {0};
+        struct image_job *before = NULL, *job;
+
+        ck_assert_ptr_null(job_queue_take(&queue));
+        for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
+                jobs[i] = (struct image_job){.deadline_ns = deadlines[i % ARRAY_SIZE(deadlines)], .size = i};
+                ck_assert_int_eq(job_queue_put(&queue, &jobs[i], NULL), 0);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(jobs); i++, before = job) {
+                ck_assert_ptr_eq(job_queue_first(&queue), job = job_queue_take(&queue));
+                if (before)
+                        ck_assert(before->deadline_ns < job->deadline_ns ||
+                                  (before->deadline_ns == job->deadline_ns && before->size < job->size));
+        }
+        ck_assert_ptr_null(job_queue_first(&queue));
+        job_queue_release(&queue);
+}
+END_TEST
+
+START_TEST(places_are_bounded_and_come_back) {
+        _cleanup_(admission_freep) struct admission *admission = NULL;
+        const struct admission_options options = {.queue_images = 4, .body_bytes = 100, .n_cpus = 2};
+
+        ck_assert_int_eq(admission_new(&admission, &options, NULL), 0);
+        ck_assert(admission_enter(admission, 3));
+        ck_assert(!admission_enter(admission, 2)); /* all or none */
+        ck_assert(!admission_enter(admission, SIZE_MAX));
+        ck_assert(admission_enter(admission, 1));
+        ck_assert_uint_eq(admission_images(admission), 4);
+        admission_leave(admission, 4);
+        ck_assert(admission_enter(admission, 4));
+        ck_assert(admission_hold(admission, 100));
+        ck_assert(!admission_hold(admission, 1));
+        admission_release(admission, 50);
+        ck_assert(admission_hold(admission, 50));
+}
+END_TEST
+
+START_TEST(the_wait_is_what_is_queued_times_its_cost) {
+        _cleanup_(admission_freep) struct admission *admission = NULL;
+        const struct admission_options options = {.queue_images = 1000, .body_bytes = 1, .n_cpus = 2};
+
+        ck_assert_int_eq(admission_new(&admission, &options, NULL), 0);
+        ck_assert_uint_eq(admission_retry_after_s(admission), 1); /* never 0 */
+        admission_observe_infer(admission, 90000000);
+        admission_observe_decode(admission, 10000000);
+        ck_assert_double_eq(admission_wait_s(admission), 0);
+        admission_enter(admission, 100);
+        ck_assert_double_eq_tol(admission_wait_s(admission), 5, 1e-6); /* 100 * (90 + 10) ms / 2 */
+        admission_enter(admission, 1);
+        ck_assert_uint_eq(admission_retry_after_s(admission), 6); /* 5.05 s, rounded up */
+        for (unsigned i = 0; i < 200; i++)
+                admission_observe_infer(admission, 10000000);
+        ck_assert_double_eq_tol(admission_wait_s(admission), 1.01, 0.01); /* it follows what is measured */
+}
+END_TEST
+
+START_TEST(ids_are_taken_where_they_are_harmless) {
+        char longest[REQUEST_ID_MAX + 2];
+
+        memset(longest, 'x', sizeof(longest));
+        longest[REQUEST_ID_MAX] = 0;
+        ck_assert(request_id_is_valid(longest));
+        ck_assert(request_id_is_valid("01JD-abc_9.x:y/z+=@"));
+        longest[REQUEST_ID_MAX] = 'x';
+        longest[REQUEST_ID_MAX + 1] = 0;
+        ck_assert(!request_id_is_valid(longest));
+        ck_assert(!request_id_is_valid(""));
+        ck_assert(!request_id_is_valid("a b"));
+        ck_assert(!request_id_is_valid("a\r\nSet-Cookie: x"));
+        ck_assert(!request_id_is_valid("\xc3\xa9"));
+}
+END_TEST
+
+START_TEST(made_ids_differ_and_sort_by_time) {
+        char first[REQUEST_ID_MADE_SIZE + 1], second[REQUEST_ID_MADE_SIZE + 1];
+
+        request_id_make(first);
+        request_id_make(second);
+        ck_assert_uint_eq(strspn(first, "0123456789ABCDEFGHJKMNPQRSTVWXYZ"), REQUEST_ID_MADE_SIZE);
+        ck_assert_str_ne(first, second);
+        ck_assert_int_le(strncmp(first, second, 10), 0);
+        ck_assert_int_ge(strncmp(first, "01J", 3), 0); /* not before 2024 */
+}
+END_TEST
+
+START_TEST(traceparent_is_checked) {
+        ck_assert(traceparent_is_valid("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        ck_assert(!traceparent_is_valid("00-00000000000000000000000000000000-b7ad6b7169203331-01"));
+        ck_assert(!traceparent_is_valid("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"));
+        ck_assert(!traceparent_is_valid("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"));
+        ck_assert(!traceparent_is_valid("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x"));
+        ck_assert(!traceparent_is_valid("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        ck_assert(!traceparent_is_valid(""));
+}
+END_TEST
+
+START_TEST(a_reply_past_the_library_is_whole_http) {
+        struct problem problem = {0};
+        struct reply reply = {0};
+        char text[2048];
+        int fds[2];
+        ssize_t n;
+
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        problem_set(&problem, PROBLEM_TOO_LARGE, "too much");
+        reply_problem(&reply, &problem);
+        reply_header(&reply, "Retry-After", "%d", 7);
+        reply_send(&reply, fds[0], "the-id");
+        close(fds[0]);
+        n = read(fds[1], text, sizeof(text) - 1);
+        ck_assert_int_gt(n, 0);
+        text[n] = 0;
+        close(fds[1]);
+        ck_assert_int_eq(strncmp(text, "HTTP/1.1 413 Content Too Large\r\nDate: ", 38), 0);
+        ck_assert_contains(text, "\r\nConnection: close\r\n");
+        ck_assert_contains(text, "\r\nX-Request-ID: the-id\r\n");
+        ck_assert_contains(text, "\r\nRetry-After: 7\r\n");
+        ck_assert_contains(text, "\r\nContent-Type: application/problem+json\r\n");
+        ck_assert_uint_eq(strlen(strstr(text, "\r\n\r\n") + 4), reply.size);
+        reply_release(&reply);
+        ck_assert_uint_eq(reply.status, 0);
+}
+END_TEST
+
+START_TEST(paths_find_their_handler) {
+        ck_assert_int_eq(route_find("/v1/classify")->handler, ROUTE_CLASSIFY);
+        ck_assert_int_eq(route_find("/v1/models")->handler, ROUTE_MODELS);
+        ck_assert_int_eq(route_find("/v1/models/a/b")->handler, ROUTE_MODELS);
+        ck_assert_int_eq(route_find("/v1/models/")->handler, ROUTE_OTHER);
+        ck_assert_int_eq(route_find("/v1/classify/")->handler, ROUTE_OTHER);
+        ck_assert_int_eq(route_find("/")->handler, ROUTE_PAGE);
+        ck_assert_int_eq(route_find("")->handler, ROUTE_OTHER);
+}
+END_TEST
+
+START_TEST(the_process_is_seen) {
+        struct process_stats stats = process_stats_read();
+
+        ck_assert_uint_gt(stats.resident_bytes, 100000);
+        ck_assert_uint_gt(stats.virtual_bytes, stats.resident_bytes);
+        ck_assert_uint_ge(stats.open_fds, 3);
+        ck_assert_uint_gt(stats.max_fds, stats.open_fds);
+        ck_assert_double_gt(stats.start_time_seconds, 1.5e9);
+}
+END_TEST
+
+int main(void) {
+        TCase *tests = tcase_create("small");
+
+        tcase_add_test(tests, a_batch_pays_where_each_image_is_faster);
+        tcase_add_test(tests, the_largest_kept_batch_that_fits_is_taken);
+        tcase_add_test(tests, one_image_alone_uses_the_threads_that_were_fastest);
+        tcase_add_test(tests, a_full_cost_table_takes_no_more);
+        tcase_add_test(tests, jobs_come_by_deadline_then_by_arrival);
+        tcase_add_test(tests, places_are_bounded_and_come_back);
+        tcase_add_test(tests, the_wait_is_what_is_queued_times_its_cost);
+        tcase_add_test(tests, ids_are_taken_where_they_are_harmless);
+        tcase_add_test(tests, made_ids_differ_and_sort_by_time);
+        tcase_add_test(tests, traceparent_is_checked);
+        tcase_add_test(tests, a_reply_past_the_library_is_whole_http);
+        tcase_add_test(tests, paths_find_their_handler);
+        tcase_add_test(tests, the_process_is_seen);
+        return suite_run(tests);
+}
