@@ -239,7 +239,8 @@ int backend_measure(struct backend *backend, size_t batch, unsigned threads, uns
         return 0;
 }
 
-int backend_compare(struct backend *backend, unsigned n_pairs, double *ret_ratio, struct error *error) {
+int backend_compare(struct backend *backend, unsigned n_pairs, const atomic_bool *stop, double *ret_ratio,
+                    struct error *error) {
         _cleanup_(trial_release) struct trial one = {0}, candidate = {0};
         const struct variant *base = find_variant(backend, 1, 1);
         int r;
@@ -250,6 +251,8 @@ int backend_compare(struct backend *backend, unsigned n_pairs, double *ret_ratio
         if (r >= 0)
                 r = trial_init(&candidate, backend, backend->candidate, error);
         for (unsigned i = 0; r >= 0 && i < n_pairs; i++) {
+                if (atomic_load(stop))
+                        return error_set(error, ERROR_INTERNAL, "stopped");
                 r = trial_time(&one, error);
                 if (r >= 0)
                         r = trial_time(&candidate, error);

@@ -5,6 +5,7 @@
  * One thread, the loader, opens it and adds plans, while the workers may execute those that were kept
  * before. Each worker has a run of its own for each plan.
  */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -37,8 +38,9 @@ int backend_measure(struct backend *backend, size_t batch, unsigned threads, uns
 
 /* What the candidate takes for its batch beside one image on one thread: the quotient of the least times of
  * n_pairs runs of both by turns, so that load which comes and goes meets both. As backend_measure()
- * otherwise. */
-int backend_compare(struct backend *backend, unsigned n_pairs, double *ret_ratio, struct error *error);
+ * otherwise. Fails early, with ERROR_INTERNAL, once *stop is set. */
+int backend_compare(struct backend *backend, unsigned n_pairs, const atomic_bool *stop, double *ret_ratio,
+                    struct error *error);
 
 const struct model *backend_model(const struct backend *backend);
 size_t backend_pixels_bytes(const struct backend *backend); /* of one image, [H, W, 3] */

@@ -119,6 +119,7 @@ int lifecycle_run(const struct lifecycle_parts *parts, struct error *error) {
 
         start_ns = clock_ns();
         atomic_store(&context->draining, true);
+        loader_stop(parts->loader);
         notify_manager("STOPPING=1");
         r = drain(parts, error);
         if (r >= 0)

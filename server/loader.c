@@ -33,6 +33,7 @@ struct loader {
 /* Arguments of a measurement on worker 0. */
 struct measurement {
         struct backend *backend;
+        const atomic_bool *stop;
         double ratio;
         int r;
         struct error error;
@@ -41,14 +42,14 @@ struct measurement {
 static void measure(void *argument) {
         struct measurement *m = argument;
 
-        m->r = backend_compare(m->backend, REPEAT_AT_START, &m->ratio, &m->error);
+        m->r = backend_compare(m->backend, REPEAT_AT_START, m->stop, &m->ratio, &m->error);
 }
 
 /* One image on all CPUs, where there are several and where that is faster. */
 static int measure_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
                                struct error *error) {
         struct context *context = loader->context;
-        struct measurement m = {.backend = backend};
+        struct measurement m = {.backend = backend, .stop = &loader->stopping};
         int r;
 
         if (context->n_cpus == 1)
@@ -140,7 +141,7 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
 
         r = backend_plan(backend, batch, 1, error);
         if (r >= 0)
-                r = backend_compare(backend, REPEAT_LATER, &ratio, error);
+                r = backend_compare(backend, REPEAT_LATER, &loader->stopping, &ratio, error);
         if (r < 0)
                 return r;
         ms = ratio * cost_table_ms(&costs, 1, 1);
@@ -172,9 +173,11 @@ static void try_batches(struct loader *loader, size_t index) {
                 if (atomic_load(&loader->stopping))
                         return;
                 if (try_batch(loader, index, batch, &pays, &error) < 0) {
+                        backend_discard(context->backends[index]);
+                        if (atomic_load(&loader->stopping))
+                                return;
                         log_event(context->log, LOG_LEVEL_WARN, "batch not available",
                                   LOG_COUNT("batch", batch), LOG_TEXT("error", error.text));
-                        backend_discard(context->backends[index]);
                         return;
                 }
                 n_failures = pays ? 0 : n_failures + 1;
@@ -194,12 +197,14 @@ static void *run(void *argument) {
         for (size_t i = 0; i < context->options.n_models; i++) {
                 if (atomic_load(&loader->stopping))
                         return NULL;
-                if (load_model(loader, i, &loader->error) < 0) {
+                if (load_model(loader, i, &loader->error) < 0 && !atomic_load(&loader->stopping)) {
                         atomic_store(&loader->failed, true);
                         notify(loader);
                         return NULL;
                 }
         }
+        if (atomic_load(&loader->stopping))
+                return NULL;
         atomic_store_explicit(&context->ready, true, memory_order_release);
         notify(loader);
         for (size_t i = 0; i < context->options.n_models; i++)
@@ -227,9 +232,13 @@ int loader_new(struct loader **ret_loader, struct context *context, int wake_fd,
         return 0;
 }
 
+void loader_stop(struct loader *loader) {
+        atomic_store(&loader->stopping, true);
+}
+
 void loader_free(struct loader *loader) {
         if (loader->started) {
-                atomic_store(&loader->stopping, true);
+                loader_stop(loader);
                 pthread_join(loader->thread, NULL);
         }
         free(loader);

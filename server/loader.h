@@ -16,6 +16,9 @@ struct loader;
 /* wake_fd: an eventfd that is written to when the state changes. Fails with ERROR_IO or ERROR_NO_MEMORY. */
 int loader_new(struct loader **ret_loader, struct context *context, int wake_fd, struct error *error);
 
+/* Asks it to end soon; returns at once. */
+void loader_stop(struct loader *loader);
+
 /* Waits for the step at hand, then ends. */
 void loader_free(struct loader *loader);
 DEFINE_CLEANUP(loader)
