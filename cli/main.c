@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -123,6 +124,7 @@ int main(int argc, char **argv) {
 
         if (command && command->runs_engine)
                 cpu_wait_passively(argv);
+        (void)prctl(PR_SET_NAME, "saccade"); /* after /proc/self/exe was executed, ps would say "exe" */
 
         fill_standard_descriptors();
         setlocale(LC_CTYPE, "");
