@@ -10,11 +10,6 @@
 
 #include "base/macros.h"
 
-static void closep(int *fd) {
-        if (*fd >= 0)
-                close(*fd);
-}
-
 int blob_read(struct blob *ret_blob, const char *path, size_t max_bytes, struct error *error) {
         _cleanup_(freep) unsigned char *bytes = NULL;
         _cleanup_(closep) int fd = -1;

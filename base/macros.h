@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
 #define _unused_            __attribute__((unused))
@@ -28,6 +29,11 @@
 
 static inline void freep(void *p) {
         free(*(void **)p);
+}
+
+_unused_ static inline void closep(int *fd) {
+        if (*fd >= 0)
+                close(*fd);
 }
 
 /* *ret = a * b or a + b; false (and *ret untouched) where that does not fit. */

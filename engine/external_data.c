@@ -9,11 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void closep(int *fd) {
-        if (*fd >= 0)
-                close(*fd);
-}
-
 static const char *entry_find(const Onnx__TensorProto *proto, const char *key) {
         for (size_t i = 0; i < proto->n_external_data; i++)
                 if (proto->external_data[i]->key && proto->external_data[i]->value &&

@@ -41,7 +41,6 @@ const struct layout *layout_channels_last(struct kernels *kernels,
                                           const struct shape *shape); /* [N, C, H, W] as NHWC */
 
 bool layout_equal(const struct layout *a, const struct layout *b);
-bool layout_is_plain(const struct layout *layout);
 size_t layout_bytes(const struct layout *layout);
 struct shape layout_shape(const struct layout *layout);
 

@@ -50,21 +50,6 @@ bool layout_equal(const struct layout *a, const struct layout *b) {
         return a == b || dnnl_memory_desc_equal(&a->md, &b->md);
 }
 
-/* Strides of dimensions of one element do not matter to where the elements lie. */
-bool layout_is_plain(const struct layout *layout) {
-        const dnnl_memory_desc_t *md = &layout->md;
-        dnnl_dim_t stride = 1;
-
-        if (md->format_kind != dnnl_blocked || md->format_desc.blocking.inner_nblks != 0)
-                return false;
-        for (int i = md->ndims; i-- > 0;) {
-                if (md->dims[i] != 1 && md->format_desc.blocking.strides[i] != stride)
-                        return false;
-                stride *= md->dims[i];
-        }
-        return true;
-}
-
 size_t layout_bytes(const struct layout *layout) {
         return dnnl_memory_desc_get_size(&layout->md);
 }
