@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "engine/step_class.h"
 
 struct model;
 struct plan;
@@ -39,17 +40,27 @@ size_t plan_arena_bytes(const struct plan *plan);
 size_t plan_arena_bound_bytes(const struct plan *plan); /* largest sum of live tensors at any step */
 size_t plan_scratchpad_bytes(const struct plan *plan);
 
+size_t plan_weight_bytes(const struct plan *plan); /* constants that its steps read, each once */
+
 /* One step, for tables. Strings live as long as the plan. */
 struct plan_step {
         const char *node;   /* the ONNX node it came from, the last one of those fused */
         const char *op;     /* "Conv+Clip", "Reorder", ... */
         const char *kernel; /* the implementation: "jit:avx2", "jit_dw:avx2", "native", ... */
+        const char *source; /* shape and layout of the first argument, "" for the input */
         const char *shape;  /* output shape and layout: "1x64x112x112 aBcd8b" */
-        double flop;        /* multiplications and additions, for the batch */
-        size_t bytes;       /* read and written: activations and weights */
+        const char *why;    /* what a reorder or a copy is good for; NULL for other steps */
+        enum step_class class;
+        double flop;  /* multiplications and additions, for the batch */
+        size_t bytes; /* read and written: activations and weights */
 };
 size_t plan_n_steps(const struct plan *plan);
 struct plan_step plan_step(const struct plan *plan, size_t index);
+
+/* The steps whose results step index reads, in no order, each once; at most max of them, max being at most
+ * PLAN_MAX_SOURCES. */
+#define PLAN_MAX_SOURCES 64u
+size_t plan_step_sources(const struct plan *plan, size_t index, uint32_t *ret_steps, size_t max);
 
 /* The plan must outlive the run. */
 int run_new(struct run **ret_run, const struct plan *plan, struct error *error);

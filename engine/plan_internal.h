@@ -22,7 +22,8 @@ struct plan_buffer {
 
 struct step {
         const struct kernel *kernel;
-        const char *node, *op, *shape;
+        const char *node, *op, *source, *shape, *why;
+        enum step_class class;
         const uint32_t *buffers; /* kernel_n_args() */
         double flop;
         size_t bytes;
