@@ -380,6 +380,50 @@ static int find_last_uses(struct lowering *lowering, struct error *error) {
                                 lowering->last_use[node->post_ops[k].operand] = (uint32_t)i;
         }
         lowering->last_use[graph->output] = UINT32_MAX;
+        for (size_t i = 0; i < graph->n_watched; i++)
+                lowering->last_use[graph->watched[i]] = UINT32_MAX;
+        return 0;
+}
+
+/* Where a value that is asked for will be found, row-major. Never integers: steps compute on float32. */
+static int watch_value(struct lowering *lowering, uint32_t index, struct watched *watched,
+                       struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct value *value = &plan->graph->values[index];
+        const struct layout *plain;
+        struct operand operand;
+        int r;
+
+        watched->shape = value->shape;
+        if (value->constant)
+                return tensor_cast(&watched->constant, value->constant, DTYPE_F32, error);
+        plain = layout_plain(plan->kernels, &value->shape);
+        if (!plain)
+                return error_no_memory(error);
+        r = lowering_use(lowering, index, plain, &operand, error);
+        if (r < 0)
+                return r;
+        watched->buffer = operand.buffer;
+        return 0;
+}
+
+static int watch_values(struct lowering *lowering, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct graph *graph = plan->graph;
+        int r;
+
+        plan->watched = pool_allocate(plan->pool, graph->n_watched, sizeof(*plan->watched));
+        if (!plan->watched)
+                return error_no_memory(error);
+        plan->n_watched = graph->n_watched;
+        for (size_t i = 0; i < graph->n_watched; i++) {
+                r = watch_value(lowering, graph->watched[i], &plan->watched[i], error);
+                if (r < 0)
+                        return error_prefix(error, r, "'%s' cannot be watched",
+                                            graph->values[graph->watched[i]].name);
+        }
+        for (size_t i = 0; i < graph->n_watched; i++)
+                plan->buffers[plan->watched[i].buffer].last = (uint32_t)plan->n_steps;
         return 0;
 }
 
@@ -419,6 +463,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "nothing is computed: the output is the input or constant");
         r = lowering_use(&lowering, graph->output, plain, &output, error);
+        if (r >= 0)
+                r = watch_values(&lowering, error);
         if (r < 0)
                 return r;
         /* The run copies it out after the last step. */

@@ -105,6 +105,9 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
 }
 
 void plan_free(struct plan *plan) {
+        for (size_t i = 0; i < plan->n_watched; i++)
+                if (plan->watched[i].constant)
+                        tensor_unref(plan->watched[i].constant);
         if (plan->kernels)
                 kernels_free(plan->kernels);
         if (plan->graph)
@@ -222,6 +225,17 @@ size_t plan_weight_bytes(const struct plan *plan) {
 size_t plan_output_shape(const struct plan *plan, size_t ret_dims[8]) {
         memcpy(ret_dims, plan->output_shape.dims, plan->output_shape.rank * sizeof(*ret_dims));
         return plan->output_shape.rank;
+}
+
+size_t plan_n_watched(const struct plan *plan) {
+        return plan->n_watched;
+}
+
+size_t plan_watched_shape(const struct plan *plan, size_t index, size_t ret_dims[8]) {
+        const struct shape *shape = &plan->watched[index].shape;
+
+        memcpy(ret_dims, shape->dims, shape->rank * sizeof(*ret_dims));
+        return shape->rank;
 }
 
 void plan_probabilities(const struct plan *plan, const float *output, float *probabilities) {

@@ -74,6 +74,12 @@ int run_execute(struct run *run, const unsigned char *pixels, float *output, str
 /* input: float32 in the file's own layout [N, C, H, W], taken as it is. */
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error);
 
+/* What the model was opened to watch (model_open_watching()), in that order. Row-major, as the file has it,
+ * with up to 8 dimensions; integers became float32. Valid after a run, until the next. */
+size_t plan_n_watched(const struct plan *plan);
+size_t plan_watched_shape(const struct plan *plan, size_t index, size_t ret_dims[8]);
+const float *run_watched(const struct run *run, size_t index);
+
 /* As run_execute(), and the time of each step; step_ns has plan_n_steps() elements. */
 int run_profile(struct run *run, const unsigned char *pixels, float *output, uint64_t *step_ns,
                 struct error *error);

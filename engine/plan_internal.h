@@ -29,6 +29,13 @@ struct step {
         size_t bytes;
 };
 
+/* A value that the model is watched for: in the arena until the end of a run, or constant. */
+struct watched {
+        uint32_t buffer;
+        struct tensor *constant; /* float32, a reference; NULL: in buffer */
+        struct shape shape;
+};
+
 struct plan {
         const struct model *model;
         size_t batch;
@@ -45,6 +52,8 @@ struct plan {
         uint32_t output_buffer;
         size_t output_elements;
         struct shape output_shape;
+        struct watched *watched; /* one for each of the graph's, in its order */
+        size_t n_watched;
         size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;
 };
 
