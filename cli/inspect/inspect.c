@@ -1,10 +1,11 @@
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/inspect/picture.h"
 #include "cli/inspect/view.h"
 #include "engine/cpu.h"
 
 struct inspect_values {
-        const char *config;
+        const char *config, *graph;
         int precision;
         unsigned threads;
         size_t batch;
@@ -24,6 +25,13 @@ static const struct option inspect_options[] = {
          .max = PLAN_MAX_BATCH,
          .offset = offsetof(struct inspect_values, batch),
          .help = "images that run together"},
+        {.name = "graph",
+         .argument = "FILE",
+         .type = OPTION_STRING,
+         .offset = offsetof(struct inspect_values, graph),
+         .help = "draw the steps, coloured by class, with their times where there is a profile; FILE ends "
+                 "in "
+                 ".svg, or in .dot for Graphviz"},
         OPTION_ROW_PRECISION(struct inspect_values),
         OPTION_ROW_THREADS(struct inspect_values),
         {.name = "json",
@@ -57,6 +65,11 @@ static int inspect(const struct inspect_values *v, const char *path, struct erro
                 if (r < 0)
                         return r;
         }
+        if (v->graph) {
+                r = picture_write(&view, v->graph, error);
+                if (r < 0)
+                        return r;
+        }
         return v->json ? view_print_json(&view, error) : view_print_text(&view, error);
 }
 
@@ -66,6 +79,9 @@ static int inspect_run(const void *values, const struct options *options) {
         int r;
 
         r = common_check_precision((enum precision)v->precision, &error);
+        if (r == 0 && v->graph && !picture_knows(v->graph))
+                r = error_set(&error, ERROR_INVALID,
+                              "--graph '%s': the name of the file must end in .svg or .dot", v->graph);
         if (r < 0)
                 return common_fail("inspect", EXIT_USAGE, &error);
         r = inspect(v, options_n_operands(options) > 0 ? options_operand(options, 0) : NULL, &error);
@@ -82,6 +98,7 @@ const struct command COMMAND_INSPECT = {
                        "Without MODEL, the embedded EfficientNet-Lite0.",
         .operands = "[MODEL]",
         .example = "saccade inspect resnet50.onnx --profile --threads 1\n"
+                   "saccade inspect resnet50.onnx --profile --graph resnet50.svg\n"
                    "saccade inspect --json | jq '.steps[].kernel'\n",
         .options = inspect_options,
         .max_operands = 1,
