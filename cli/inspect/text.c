@@ -156,8 +156,8 @@ static void print_reorders(const struct view *view) {
 
                 if (step.class != STEP_REORDER)
                         continue;
-                printf("  %5zu  ", i);
-                terminal_print_text(stdout, step.why ? step.why : step.op, text_width() - 9);
+                printf("  step %zu: ", i);
+                terminal_print_text(stdout, step.why ? step.why : step.op, text_width() - 15);
                 putchar('\n');
         }
 }

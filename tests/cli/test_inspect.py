@@ -150,8 +150,8 @@ class Graph(WithDirectory):
     def steps(self, model):
         return json.loads(self.check(run("inspect", model, "--json")).stdout)["steps"]
 
-    def test_svg_has_a_box_for_each_step_and_none_overlap(self):
-        for model in (CHAIN, PHOTOGRAPHS_MODEL):
+    def test_svg_has_a_box_for_each_step_and_nothing_overlaps(self):
+        for model in (CHAIN, PHOTOGRAPHS_MODEL, *sorted(VECTORS.glob("*concat*"))):
             steps = self.steps(model)
             root = ElementTree.fromstring(self.draw(model))
             groups = [group for group in root.iter(f"{SVG}g") if group.find(f"{SVG}title") is not None]
@@ -167,6 +167,11 @@ class Graph(WithDirectory):
             for i, (x, y, width, height) in enumerate(boxes):
                 for other_x, other_y, _, _ in boxes[:i]:
                     self.assertTrue(abs(x - other_x) >= width or abs(y - other_y) >= height, (i, boxes))
+            for bend in root.iter(f"{SVG}path"):
+                where = re.fullmatch(r"M([\d.]+) ([\d.]+)V([\d.]+)", bend.get("d"))
+                for x, y, width, height in boxes if where else ():
+                    bend_x, top, bottom = map(float, where.groups())
+                    self.assertTrue(not x < bend_x < x + width or bottom <= y or top >= y + height)
             for step, (_, y, _, _) in zip(steps, boxes):
                 self.assertTrue(all(boxes[source][1] < y for source in step["reads"]))
 
