@@ -80,19 +80,45 @@ int lowering_place(struct lowering *lowering, const struct layout *layout, struc
         return 0;
 }
 
-int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
-                      const struct layout *want, struct operand *ret_operand, struct error *error) {
-        struct operand operand = {.layout = want};
-        const void *bytes;
+/* The plan takes over the reference to packed, also on failure. */
+static int packed_place(struct lowering *lowering, struct packed *packed, const struct layout *layout,
+                        struct operand *ret_operand, struct error *error) {
+        struct operand operand = {.layout = layout};
         int r;
 
-        r = weights_pack(lowering->weights, tensor, as, want, &bytes, error);
+        r = plan_keep_packed(lowering->plan, packed, error);
         if (r >= 0)
-                r = buffer_add(lowering, bytes, layout_bytes(want), &operand.buffer, error);
+                r = buffer_add(lowering, packed_bytes(packed), layout_bytes(layout), &operand.buffer, error);
         if (r < 0)
                 return r;
         *ret_operand = operand;
         return 0;
+}
+
+int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
+                      const struct layout *want, struct operand *ret_operand, struct error *error) {
+        struct packed *packed;
+        int r;
+
+        r = weights_pack(&packed, lowering->weights, tensor, as, want, error);
+        if (r < 0)
+                return r;
+        return packed_place(lowering, packed, want, ret_operand, error);
+}
+
+int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
+                           const struct layout *layout, weights_packer *packer, const void *params,
+                           struct operand *ret_operand, struct error *error) {
+        struct packed *packed;
+        int r;
+
+        if (!layout)
+                return error_no_memory(error);
+        r = weights_pack_form(&packed, lowering->weights, tensor, form, layout_bytes(layout), packer, params,
+                              error);
+        if (r < 0)
+                return r;
+        return packed_place(lowering, packed, layout, ret_operand, error);
 }
 
 /* ---- steps ---- */

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "engine/graph.h"
 #include "engine/kernel.h"
+#include "engine/weights.h"
 
 struct lowering;
 
@@ -43,6 +44,12 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
 /* Constant data seen as the layout as, packed into want; shared with all plans of the model. */
 int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
                       const struct layout *want, struct operand *ret_operand, struct error *error);
+
+/* A form of tensor that packer makes (weights_pack_form() in engine/weights.h), shared likewise. layout: as
+ * what kernels see its bytes, of which there are layout_bytes(layout); NULL: out of memory. */
+int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
+                           const struct layout *layout, weights_packer *packer, const void *params,
+                           struct operand *ret_operand, struct error *error);
 
 /* A new place. */
 int lowering_place(struct lowering *lowering, const struct layout *layout, struct operand *ret_operand,

@@ -31,6 +31,22 @@ static int shape_of_input(struct shape *ret_shape, const struct model *model, si
                                4, error);
 }
 
+int plan_keep_packed(struct plan *plan, struct packed *packed, struct error *error) {
+        if (plan->n_packed == plan->n_packed_allocated) {
+                size_t n = MAX(2 * plan->n_packed_allocated, 64u);
+                struct packed **grown = reallocarray(plan->packed, n, sizeof(*grown));
+
+                if (!grown) {
+                        packed_unref(packed);
+                        return error_no_memory(error);
+                }
+                plan->packed = grown;
+                plan->n_packed_allocated = n;
+        }
+        plan->packed[plan->n_packed++] = packed;
+        return 0;
+}
+
 /* Gives the buffers of the arena their offsets. */
 static int plan_arrange(struct plan *plan, struct error *error) {
         _cleanup_(freep) struct arena_item *items = calloc(MAX(plan->n_buffers, 1u), sizeof(*items));
@@ -105,6 +121,9 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
 }
 
 void plan_free(struct plan *plan) {
+        for (size_t i = 0; i < plan->n_packed; i++)
+                packed_unref(plan->packed[i]);
+        free(plan->packed);
         if (plan->kernels)
                 kernels_free(plan->kernels);
         if (plan->graph)

@@ -38,6 +38,8 @@ struct plan {
 
         struct step *steps;
         size_t n_steps, n_steps_allocated;
+        struct packed **packed; /* a reference each */
+        size_t n_packed, n_packed_allocated;
         struct plan_buffer *buffers;
         size_t n_buffers, n_buffers_allocated;
 
@@ -49,3 +51,6 @@ struct plan {
 
 /* Fills steps, buffers and the output from the plan's graph; constants go to weights. */
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error);
+
+/* Gives packed back when the plan is freed; takes over the reference, also on failure. */
+int plan_keep_packed(struct plan *plan, struct packed *packed, struct error *error);
