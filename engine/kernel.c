@@ -54,6 +54,10 @@ void kernels_enter(const struct kernels *kernels) {
         omp_set_num_threads((int)kernels->threads);
 }
 
+unsigned kernels_threads(const struct kernels *kernels) {
+        return kernels->threads;
+}
+
 static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_arg *args,
                       size_t n_args, struct error *error) {
         struct kernel *kernel = pool_allocate(kernels->pool, 1, sizeof(*kernel));

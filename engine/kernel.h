@@ -31,6 +31,8 @@ DEFINE_CLEANUP(kernels)
  */
 void kernels_enter(const struct kernels *kernels);
 
+unsigned kernels_threads(const struct kernels *kernels);
+
 /* ---- layouts ---- */
 
 /* NULL: out of memory. */
@@ -39,6 +41,12 @@ const struct layout *layout_strided(struct kernels *kernels, const struct shape 
                                     const size_t *strides); /* in elements */
 const struct layout *layout_channels_last(struct kernels *kernels,
                                           const struct shape *shape); /* [N, C, H, W] as NHWC */
+
+/* [N, C, H, W] as NHWC, pixels this many elements apart: a slice of the channels of something larger. */
+const struct layout *layout_pixels(struct kernels *kernels, const struct shape *shape, size_t pixel);
+
+/* Elements from one pixel to the next of a layout of that kind; 0: it is of another kind. */
+size_t layout_pixel(const struct layout *layout);
 
 bool layout_equal(const struct layout *a, const struct layout *b);
 size_t layout_bytes(const struct layout *layout);

@@ -4,5 +4,6 @@
 #define NATIVE_LANES        16
 #define NATIVE_GEMM_ROWS    14
 #define NATIVE_GEMM_VECTORS 2
+#define NATIVE_CONV         {native_pointwise_avx512, native_depthwise_avx512, native_grouped_avx512}
 
 #include "engine/native/template.h"

@@ -86,11 +86,16 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         char op[OP_TEXT_BYTES];
         size_t last;
         double flop;
+        bool done;
         int r;
 
         if (!as || !bias_as)
                 return error_no_memory(error);
         spec->post_ops = post_ops_of(node);
+        flop = 2.0 * (double)shape_elements(&spec->dst) * (double)(i / g) * (double)(k[0] * k[1]);
+        r = native_conv_lower(lowering, node, spec, weights, bias, flop, &done, error);
+        if (r < 0 || done)
+                return r;
         r = kernel_conv_new(&kernel, kernels, spec, error);
         if (r < 0)
                 return r;
@@ -110,7 +115,6 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         if (r < 0)
                 return r;
 
-        flop = 2.0 * (double)shape_elements(&spec->dst) * (double)(i / g) * (double)(k[0] * k[1]);
         r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, flop, error);
         if (r < 0)
                 return r;
@@ -127,6 +131,15 @@ OPERATOR_INFER(conv) {
                 return r;
         graph_set_output(graph, node, DTYPE_F32, &conv.spec.dst);
         return 0;
+}
+
+bool conv_takes_prologue(const struct graph *graph, const struct node *node) {
+        struct conv conv;
+
+        if (conv_read(&conv, graph, node, NULL) < 0)
+                return false;
+        conv.spec.post_ops = post_ops_of(node);
+        return native_conv_takes_prologue(&conv.spec);
 }
 
 OPERATOR_LOWER(conv) {
