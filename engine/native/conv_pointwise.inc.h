@@ -42,6 +42,10 @@ INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, con
                 UNROLL
                 for (int v = 0; v < vectors; v++)
                         w[v] = v_load(weights + (size_t)v * panel);
+                /* Weights that come from the third cache would be waited for by the first tile that needs them. */
+                UNROLL
+                for (int v = 0; v < vectors; v++)
+                        _mm_prefetch((const char *)(weights + (size_t)(vectors + v) * panel), _MM_HINT_T0);
                 UNROLL
                 for (int p = 0; p < pixels; p++) {
                         vfloat x = v_set(src[(size_t)p * src_pixel + i]);
