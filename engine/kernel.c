@@ -50,12 +50,12 @@ void kernels_free(struct kernels *kernels) {
         free(kernels);
 }
 
-unsigned kernels_threads(const struct kernels *kernels) {
-        return kernels->threads;
-}
-
 void kernels_enter(const struct kernels *kernels) {
         omp_set_num_threads((int)kernels->threads);
+}
+
+unsigned kernels_threads(const struct kernels *kernels) {
+        return kernels->threads;
 }
 
 static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_arg *args,

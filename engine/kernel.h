@@ -27,11 +27,11 @@ int kernels_new(struct kernels **ret_kernels, unsigned threads, struct error *er
 void kernels_free(struct kernels *kernels);
 DEFINE_CLEANUP(kernels)
 
-unsigned kernels_threads(const struct kernels *kernels);
-
 /* Makes the calling thread use as many OpenMP threads as the kernels were made for; before call_execute().
  */
 void kernels_enter(const struct kernels *kernels);
+
+unsigned kernels_threads(const struct kernels *kernels);
 
 /* ---- layouts ---- */
 
@@ -54,6 +54,12 @@ struct map_strides {
 
 /* False where the channels of a vector are not neighbours, or where channels behind the last exist. */
 bool layout_map_strides(const struct layout *layout, size_t lanes, struct map_strides *ret_strides);
+
+/* [N, C, H, W] as NHWC, pixels this many elements apart: a slice of the channels of something larger. */
+const struct layout *layout_pixels(struct kernels *kernels, const struct shape *shape, size_t pixel);
+
+/* Elements from one pixel to the next of a layout of that kind; 0: it is of another kind. */
+size_t layout_pixel(const struct layout *layout);
 
 bool layout_equal(const struct layout *a, const struct layout *b);
 size_t layout_bytes(const struct layout *layout);

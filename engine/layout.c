@@ -77,6 +77,31 @@ bool layout_map_strides(const struct layout *layout, size_t lanes, struct map_st
         return true;
 }
 
+const struct layout *layout_pixels(struct kernels *kernels, const struct shape *shape, size_t pixel) {
+        size_t h = shape->dims[2], w = shape->dims[3];
+
+        return layout_strided(kernels, shape, (size_t[]){h * w * pixel, 1, w * pixel, pixel});
+}
+
+size_t layout_pixel(const struct layout *layout) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        const dnnl_dim_t *strides = md->format_desc.blocking.strides;
+        dnnl_dim_t pixel;
+
+        if (md->ndims != 4 || md->format_kind != dnnl_blocked || md->format_desc.blocking.inner_nblks != 0 ||
+            (strides[1] != 1 && md->dims[1] > 1))
+                return 0;
+        /* The step of a dimension of one element says nothing. */
+        pixel = md->dims[3] > 1   ? strides[3]
+                : md->dims[2] > 1 ? strides[2]
+                : md->dims[0] > 1 ? strides[0]
+                                  : md->dims[1];
+        if ((md->dims[2] > 1 && strides[2] != md->dims[3] * pixel) ||
+            (md->dims[0] > 1 && strides[0] != md->dims[2] * md->dims[3] * pixel) || pixel < md->dims[1])
+                return 0;
+        return (size_t)pixel;
+}
+
 bool layout_equal(const struct layout *a, const struct layout *b) {
         return a == b || dnnl_memory_desc_equal(&a->md, &b->md);
 }

@@ -6,6 +6,7 @@
 #include "engine/operator.h"
 #include "engine/plan_internal.h"
 #include "engine/simplify.h"
+#include "engine/slices.h"
 
 #define PLACES_MAX 4u /* layouts in which one value is kept; a further one is made again each time */
 
@@ -23,12 +24,15 @@ struct lowering {
         uint32_t *buffer_last_use; /* for each buffer: of the values in it */
         size_t n_buffer_last_use;
         uint32_t current; /* node, by index */
+        struct slices *slices;
 };
 
 static void lowering_release(struct lowering *lowering) {
         free(lowering->places);
         free(lowering->last_use);
         free(lowering->buffer_last_use);
+        if (lowering->slices)
+                slices_free(lowering->slices);
 }
 
 const struct graph *lowering_graph(const struct lowering *lowering) {
@@ -131,6 +135,7 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
         char text[LAYOUT_TEXT_BYTES];
         struct step step = {.kernel = kernel, .flop = flop};
         uint32_t *buffers;
+        size_t *offsets;
 
         if (plan->n_steps == plan->n_steps_allocated) {
                 size_t n_allocated = MAX(2 * plan->n_steps_allocated, 64u);
@@ -142,17 +147,20 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                 plan->n_steps_allocated = n_allocated;
         }
         buffers = pool_allocate(plan->pool, n, sizeof(*buffers));
+        offsets = pool_allocate(plan->pool, n, sizeof(*offsets));
         step.buffers = buffers;
+        step.offsets = offsets;
         step.node = node ? node->name : "input";
         step.op = pool_string(plan->pool, op);
         step.shape = pool_string(plan->pool, layout_text(operands[n - 1].layout, text));
-        if (!buffers || !step.op || !step.shape)
+        if (!buffers || !offsets || !step.op || !step.shape)
                 return error_no_memory(error);
 
         for (size_t i = 0; i < n; i++) {
                 struct plan_buffer *buffer = &plan->buffers[operands[i].buffer];
 
                 buffers[i] = operands[i].buffer;
+                offsets[i] = operands[i].offset;
                 buffer->first = MIN(buffer->first, (uint32_t)plan->n_steps);
                 buffer->last = MAX(buffer->last, (uint32_t)plan->n_steps);
                 if (operands[i].buffer != BUFFER_RUN_INPUT)
@@ -183,6 +191,17 @@ int lowering_reorder(struct lowering *lowering, const struct node *node, struct 
                 return r;
         *ret_operand = operands[1];
         return 0;
+}
+
+int lowering_copy(struct lowering *lowering, const struct node *node, struct operand from, struct operand to,
+                  struct error *error) {
+        const struct kernel *kernel;
+        int r;
+
+        r = kernel_reorder_new(&kernel, lowering->plan->kernels, from.layout, to.layout, error);
+        if (r < 0)
+                return r;
+        return lowering_emit(lowering, node, "Copy", kernel, (struct operand[]){from, to}, 0, error);
 }
 
 /* ---- values ---- */
@@ -342,6 +361,62 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
         return 0;
 }
 
+/* ---- slices ---- */
+
+bool lowering_is_sliced(const struct lowering *lowering, uint32_t value) {
+        return slices_find(lowering->slices, value) != NULL;
+}
+
+bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct operand operand) {
+        const struct places *places = &lowering->places[value];
+
+        for (size_t i = 0; i < places->n; i++)
+                if (places->operands[i].buffer == operand.buffer &&
+                    places->operands[i].offset == operand.offset &&
+                    layout_equal(places->operands[i].layout, operand.layout))
+                        return true;
+        return false;
+}
+
+int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_channel, size_t n_channels,
+                   struct operand *ret_operand, struct error *error) {
+        struct slice *slice = slices_find(lowering->slices, value);
+        struct slice *whole = slices_whole(lowering->slices, slice);
+        struct shape shape = lowering->plan->graph->values[value].shape;
+        struct operand operand;
+        int r;
+
+        if (!whole->placed) {
+                const struct shape *all = &lowering->plan->graph->values[whole->value].shape;
+
+                r = lowering_place(lowering, layout_channels_last(lowering->plan->kernels, all), &operand,
+                                   error);
+                if (r < 0)
+                        return r;
+                whole->buffer = operand.buffer;
+                whole->channels = all->dims[1];
+                whole->placed = true;
+        }
+        shape.dims[1] = n_channels;
+        operand.buffer = whole->buffer;
+        operand.offset = (slice->channel + first_channel) * sizeof(float);
+        operand.layout = layout_pixels(lowering->plan->kernels, &shape, whole->channels);
+        if (!operand.layout)
+                return error_no_memory(error);
+        *ret_operand = operand;
+        return 0;
+}
+
+int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand,
+                          struct error *error) {
+        const struct shape *shape = &lowering->plan->graph->values[value].shape;
+
+        if (slices_find(lowering->slices, value))
+                return lowering_slice(lowering, value, 0, shape->dims[1], ret_operand, error);
+        return lowering_place(lowering, layout_channels_last(lowering->plan->kernels, shape), ret_operand,
+                              error);
+}
+
 /* ---- the story ---- */
 
 static int find_last_uses(struct lowering *lowering, struct error *error) {
@@ -375,6 +450,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
 
         r = find_last_uses(&lowering, error);
         if (r >= 0)
+                r = slices_new(&lowering.slices, graph, error);
+        if (r >= 0)
                 r = buffer_add(&lowering, NULL, 0, &input_buffer, error);
         if (r < 0)
                 return r;
@@ -405,6 +482,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         /* The run copies it out after the last step. */
         plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
         plan->output_buffer = output.buffer;
+        plan->output_offset = output.offset;
         plan->output_shape = graph->values[graph->output].shape;
         plan->output_elements = shape_elements(&plan->output_shape);
         return 0;

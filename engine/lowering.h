@@ -18,6 +18,7 @@ struct lowering;
 
 struct operand {
         uint32_t buffer;
+        size_t offset; /* bytes, from the buffer's start */
         const struct layout *layout;
 };
 
@@ -31,6 +32,10 @@ int lowering_use(struct lowering *lowering, uint32_t value, const struct layout 
 /* The same data in layout want, in a place of its own unless it has that layout already. */
 int lowering_reorder(struct lowering *lowering, const struct node *node, struct operand operand,
                      const struct layout *want, struct operand *ret_operand, struct error *error);
+
+/* Copies from one place to another of the same shape. */
+int lowering_copy(struct lowering *lowering, const struct node *node, struct operand from, struct operand to,
+                  struct error *error);
 
 /* The layout that value has now; want for lowering_use() of another value. Never reorders. */
 int lowering_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
@@ -50,6 +55,21 @@ int lowering_constant(struct lowering *lowering, struct tensor *tensor, const st
 int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
                            const struct layout *layout, weights_packer *packer, const void *params,
                            struct operand *ret_operand, struct error *error);
+
+/* Where the node that makes the feature map value had best write it, channels last: its slice of the
+ * concatenation that it goes into, or a new place. */
+int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand,
+                          struct error *error);
+
+/* Is the concatenation that makes value one whose parts lie in slices of one place? */
+bool lowering_is_sliced(const struct lowering *lowering, uint32_t value);
+
+/* The slice, channels last, of value, or of n_channels from first_channel on, in that place. */
+int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_channel, size_t n_channels,
+                   struct operand *ret_operand, struct error *error);
+
+/* Is value, or the same as value, at operand? */
+bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct operand operand);
 
 /* A new place. */
 int lowering_place(struct lowering *lowering, const struct layout *layout, struct operand *ret_operand,

@@ -24,6 +24,7 @@ struct step {
         const struct kernel *kernel;
         const char *node, *op, *shape;
         const uint32_t *buffers; /* kernel_n_args() */
+        const size_t *offsets;   /* bytes, from the start of each */
         double flop;
         size_t bytes;
 };
@@ -44,6 +45,7 @@ struct plan {
         size_t n_buffers, n_buffers_allocated;
 
         uint32_t output_buffer;
+        size_t output_offset; /* bytes */
         size_t output_elements;
         struct shape output_shape;
         size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;

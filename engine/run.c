@@ -43,7 +43,8 @@ int run_new(struct run **ret_run, const struct plan *plan, struct error *error) 
                 void *addresses[KERNEL_CONCAT_MAX + 1];
 
                 for (size_t k = 0; k < kernel_n_args(step->kernel); k++)
-                        addresses[k] = buffer_address(run, step->buffers[k]);
+                        addresses[k] =
+                                (unsigned char *)buffer_address(run, step->buffers[k]) + step->offsets[k];
                 r = call_new(&run->calls[i], step->kernel, addresses, run->scratchpad, error);
                 if (r < 0)
                         return r;
@@ -78,7 +79,8 @@ static int execute(struct run *run, struct run_input input, float *output, uint6
                 if (step_ns)
                         step_ns[i] = clock_ns() - start;
         }
-        memcpy(output, buffer_address(run, plan->output_buffer), plan->output_elements * sizeof(*output));
+        memcpy(output, (unsigned char *)buffer_address(run, plan->output_buffer) + plan->output_offset,
+               plan->output_elements * sizeof(*output));
         return 0;
 }
 

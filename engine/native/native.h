@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "engine/native/conv.h"
 #include "engine/native/winograd_tile.h"
 
 /* The left operand [rows, k]: rows stride apart; k elements in n_blocks blocks of block neighbours, step
@@ -40,6 +41,8 @@ struct native {
 
         winograd_gather *winograd_gather[2]; /* F(2x2, 3x3), F(4x4, 3x3) */
         winograd_scatter *winograd_scatter[2];
+
+        native_conv_part *conv[NATIVE_FAMILIES]; /* NULL where there are none */
 };
 
 /* The best for this CPU that ONEDNN_MAX_CPU_ISA allows; never NULL. */

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "engine/native/native.h"
 #include "engine/ops/conv.h"
 
 struct conv {
@@ -128,9 +129,24 @@ static int conv_onednn_lower(struct lowering *lowering, const struct node *node,
 
 static int conv_choose(struct lowering *lowering, const struct node *node, const struct conv_source *source,
                        struct error *error) {
-        source->spec->post_ops = post_ops_of(node);
-        if (conv_winograd_can(source->spec))
+        struct kernels *kernels = lowering_kernels(lowering);
+        struct kernel_conv *spec = source->spec;
+        bool done;
+        int r;
+
+        spec->post_ops = post_ops_of(node);
+        r = native_conv_lower(lowering, node, spec, source->weights, source->bias, conv_flop(spec), &done,
+                              error);
+        if (r < 0 || done)
+                return r;
+        if (conv_winograd_can(spec))
                 return conv_winograd_lower(lowering, node, source, 4, error);
+        if (native_best()->lanes >= 16) {
+                /* What comes before and after is channels last. */
+                if (spec->src.dims[1] > 4)
+                        spec->src_layout = layout_channels_last(kernels, &spec->src);
+                spec->dst_layout = layout_channels_last(kernels, &spec->dst);
+        }
         return conv_onednn_lower(lowering, node, source, error);
 }
 
@@ -143,6 +159,15 @@ OPERATOR_INFER(conv) {
                 return r;
         graph_set_output(graph, node, DTYPE_F32, &conv.spec.dst);
         return 0;
+}
+
+bool conv_takes_prologue(const struct graph *graph, const struct node *node) {
+        struct conv conv;
+
+        if (conv_read(&conv, graph, node, NULL) < 0)
+                return false;
+        conv.spec.post_ops = post_ops_of(node);
+        return native_conv_takes_prologue(&conv.spec);
 }
 
 OPERATOR_LOWER(conv) {

@@ -20,10 +20,17 @@ int conv_result(struct lowering *lowering, const struct node *node, const struct
 /* Multiplications and additions by the definition, whatever the kernel saves of them. */
 double conv_flop(const struct kernel_conv *spec);
 
-/* Layouts of source and result for code of our own that works on vectors of lanes channels: the one that the
- * source has where that will do, channels last otherwise; the result's is of the same kind. */
-int conv_map_layouts(struct lowering *lowering, const struct conv_source *source, size_t lanes,
-                     const struct layout **ret_src, const struct layout **ret_dst, struct error *error);
+/* Where src is, channels last with pixels at one distance, and where the result goes, likewise: over what is
+ * fused as a sum, into its slice of a concatenation, or to a new place. In this order. */
+int conv_pixels(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
+                struct error *error);
+int conv_destination(struct lowering *lowering, const struct node *node, struct operand *ret_operand,
+                     struct error *error);
+
+/* Source and result for code of our own that works on vectors of lanes channels, in the source's layout
+ * where that will do, channels last otherwise. */
+int conv_maps(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+              size_t lanes, struct operand *ret_src, struct operand *ret_dst, struct error *error);
 
 /* A sum, an activation that is a clipping, or both in this order: what our kernels do on the way out. False:
  * something else. */
@@ -35,7 +42,7 @@ struct conv_native {
         kernel_native *function;
         const void *params;
         size_t params_bytes, scratch_bytes;
-        const struct layout *src, *dst;
+        struct operand src, dst;
         const char *weights_form; /* see weights_pack_form() */
         size_t weights_bytes;
         weights_packer *packer;

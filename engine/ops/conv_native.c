@@ -29,28 +29,35 @@ bool conv_clip(const struct kernel_post_ops *post_ops, bool *ret_sum, float *ret
         return true;
 }
 
-int conv_map_layouts(struct lowering *lowering, const struct conv_source *source, size_t lanes,
-                     const struct layout **ret_src, const struct layout **ret_dst, struct error *error) {
+int conv_maps(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+              size_t lanes, struct operand *ret_src, struct operand *ret_dst, struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
         const struct kernel_conv *spec = source->spec;
+        const struct layout *src;
         struct map_strides strides;
-        const struct layout *src, *dst;
+        struct operand operands[2];
         bool blocks;
         int r;
 
         r = lowering_layout(lowering, source->src, &src, error);
         if (r < 0)
                 return r;
-        if (!layout_map_strides(src, lanes, &strides))
-                src = layout_channels_last(kernels, &spec->src);
-        blocks = src && layout_map_strides(src, lanes, &strides) && strides.step != lanes &&
-                 spec->dst.dims[1] % lanes == 0;
-        dst = blocks ? layout_channel_blocks(kernels, &spec->dst, lanes)
-                     : layout_channels_last(kernels, &spec->dst);
-        if (!src || !dst)
-                return error_no_memory(error);
-        *ret_src = src;
-        *ret_dst = dst;
+        blocks = layout_map_strides(src, lanes, &strides) && strides.step != lanes;
+        if (!blocks)
+                r = conv_pixels(lowering, source->src, &src, error);
+        if (r >= 0)
+                r = lowering_use(lowering, source->src, src, &operands[0], error);
+        if (r < 0)
+                return r;
+        if (blocks && spec->dst.dims[1] % lanes == 0 && !lowering_is_sliced(lowering, node->outputs[0]))
+                r = conv_result(lowering, node, layout_channel_blocks(kernels, &spec->dst, lanes),
+                                &operands[1], error);
+        else
+                r = conv_destination(lowering, node, &operands[1], error);
+        if (r < 0)
+                return r;
+        *ret_src = operands[0];
+        *ret_dst = operands[1];
         return 0;
 }
 
@@ -75,29 +82,26 @@ int conv_native_lower(struct lowering *lowering, const struct node *node, const 
         struct shape weights_shape = {.rank = 1, .dims = {native->weights_bytes / sizeof(float)}};
         struct shape bias_shape = {.rank = 1, .dims = {native->bias_elements}};
         struct vector vector = {spec->dst.dims[1], native->bias_elements};
-        const struct layout *layouts[4] = {native->src, layout_plain(kernels, &weights_shape),
+        const struct layout *layouts[4] = {native->src.layout, layout_plain(kernels, &weights_shape),
                                            layout_plain(kernels, &bias_shape)};
         size_t last = 2 + spec->bias;
-        struct operand operands[4];
+        struct operand operands[4] = {native->src};
         const struct kernel *kernel;
         char op[OP_TEXT_BYTES];
         int r;
 
         if (!layouts[1] || !layouts[2])
                 return error_no_memory(error);
-        layouts[last] = native->dst;
+        layouts[last] = native->dst.layout;
+        operands[last] = native->dst;
         r = kernel_native_scratch_new(&kernel, kernels, native->name, native->function, native->params,
                                       native->params_bytes, layouts, last + 1, native->scratch_bytes, error);
-        if (r >= 0)
-                r = lowering_use(lowering, source->src, native->src, &operands[0], error);
         if (r >= 0)
                 r = lowering_constant_form(lowering, source->weights, native->weights_form, layouts[1],
                                            native->packer, native->packer_params, &operands[1], error);
         if (r >= 0 && spec->bias)
                 r = lowering_constant_form(lowering, source->bias, "vector", layouts[2], pack_vector,
                                            &vector, &operands[2], error);
-        if (r >= 0)
-                r = conv_result(lowering, node, native->dst, &operands[last], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, conv_flop(spec),
                                   error);

@@ -70,11 +70,11 @@ int conv_winograd_lower(struct lowering *lowering, const struct node *node, cons
 
         if (!describe(&w, source->spec, m, kernels_threads(lowering_kernels(lowering))))
                 return error_set(error, ERROR_INTERNAL, "no convolution for Winograd's filtering");
-        r = conv_map_layouts(lowering, source, w.native->lanes, &native.src, &native.dst, error);
+        r = conv_maps(lowering, node, source, w.native->lanes, &native.src, &native.dst, error);
         if (r < 0)
                 return r;
-        if (!layout_map_strides(native.src, w.native->lanes, &w.src) ||
-            !layout_map_strides(native.dst, w.native->lanes, &w.dst))
+        if (!layout_map_strides(native.src.layout, w.native->lanes, &w.src) ||
+            !layout_map_strides(native.dst.layout, w.native->lanes, &w.dst))
                 return error_set(error, ERROR_INTERNAL, "a layout without neighbouring channels");
         winograd_settle(&w);
 
