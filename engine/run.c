@@ -105,6 +105,15 @@ int run_profile(struct run *run, const unsigned char *pixels, float *output, uin
         return execute(run, (struct run_input){.pixels = pixels}, output, step_ns, error);
 }
 
+const float *run_watched(const struct run *run, size_t index) {
+        const struct watched *watched = &run->plan->watched[index];
+        const struct plan_buffer *buffer = &run->plan->buffers[watched->buffer];
+
+        if (watched->constant)
+                return watched->constant->data;
+        return buffer->constant ? buffer->constant : (const void *)(run->arena + buffer->offset);
+}
+
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error) {
         return execute(run, (struct run_input){.tensor = input}, output, NULL, error);
 }
