@@ -64,6 +64,18 @@ struct post_op {
 
 #define NODE_MAX_POST_OPS 4u
 
+enum prologue_kind {
+        PROLOGUE_NONE,
+        PROLOGUE_GATE,        /* x * gate, input 3: [N, C, 1, 1] */
+        PROLOGUE_SCALE_SHIFT, /* min(max(x * scale + shift, low), high), inputs 3 and 4: constants [C] */
+};
+
+/* What a Conv does with input 0 as it reads it. */
+struct prologue {
+        enum prologue_kind kind;
+        float low, high;
+};
+
 struct node {
         const char *name, *type, *domain;
         int opset; /* version of its domain */
@@ -78,6 +90,7 @@ struct node {
         /* What fusion added: executed on the first output, in this order. */
         struct post_op post_ops[NODE_MAX_POST_OPS];
         size_t n_post_ops;
+        struct prologue prologue;
         const char *fused;     /* "+Clip", for tables; or NULL */
         int64_t fused_pads[4]; /* top, left, bottom, right, to be added to the operator's own */
         bool pads_count;       /* AveragePool: the fused padding counts as elements */
@@ -149,6 +162,10 @@ const char *node_attribute_string(const struct node *node, const char *name, con
 /* Sets what is known of the first output. */
 void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
                       const struct shape *shape);
+
+/* The same of another output. */
+void graph_set_output_at(struct graph *graph, const struct node *node, size_t output, enum dtype dtype,
+                         const struct shape *shape);
 
 /* Values that another one replaces, for a pass that visits nodes in order: a replacement is known before its
  * first use. */

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "engine/input_step.h"
+#include "engine/native/native.h"
 #include "engine/operator.h"
 #include "engine/plan_internal.h"
 #include "engine/simplify.h"
+#include "engine/slices.h"
 
 #define PLACES_MAX 4u /* layouts in which one value is kept; a further one is made again each time */
 
@@ -23,13 +25,17 @@ struct lowering {
         uint32_t *buffer_last_use; /* for each buffer: of the values in it */
         size_t n_buffer_last_use;
         uint32_t current; /* node, by index */
-        bool at_output;   /* all nodes are done, and what is used is the network's output */
+        uint32_t choice;  /* of the current node, or PLAN_NO_CHOICE */
+        struct slices *slices;
+        bool at_output; /* all nodes are done, and what is used is the network's output */
 };
 
 static void lowering_release(struct lowering *lowering) {
         free(lowering->places);
         free(lowering->last_use);
         free(lowering->buffer_last_use);
+        if (lowering->slices)
+                slices_free(lowering->slices);
 }
 
 const struct graph *lowering_graph(const struct lowering *lowering) {
@@ -81,19 +87,49 @@ int lowering_place(struct lowering *lowering, const struct layout *layout, struc
         return 0;
 }
 
-int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
-                      const struct layout *want, struct operand *ret_operand, struct error *error) {
-        struct operand operand = {.layout = want};
-        const void *bytes;
+/* The plan takes over the reference to packed, also on failure. */
+static int packed_place(struct lowering *lowering, struct packed *packed, const struct layout *layout,
+                        struct operand *ret_operand, struct error *error) {
+        struct operand operand = {.layout = layout};
         int r;
 
-        r = weights_pack(lowering->weights, tensor, as, want, &bytes, error);
+        r = plan_keep_packed(lowering->plan, packed, error);
         if (r >= 0)
-                r = buffer_add(lowering, bytes, layout_bytes(want), &operand.buffer, error);
+                r = buffer_add(lowering, packed_bytes(packed), layout_bytes(layout), &operand.buffer, error);
         if (r < 0)
                 return r;
         *ret_operand = operand;
         return 0;
+}
+
+int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
+                      const struct layout *want, struct operand *ret_operand, struct error *error) {
+        struct packed *packed;
+        int r;
+
+        r = weights_pack(&packed, lowering->weights, tensor, as, want, error);
+        if (r < 0)
+                return r;
+        return packed_place(lowering, packed, want, ret_operand, error);
+}
+
+int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
+                           const struct layout *layout, weights_packer *packer, const void *params,
+                           struct operand *ret_operand, struct error *error) {
+        struct packed *packed;
+        int r;
+
+        if (!layout)
+                return error_no_memory(error);
+        r = weights_pack_form(&packed, lowering->weights, tensor, form, layout_bytes(layout), packer, params,
+                              error);
+        if (r < 0)
+                return r;
+        return packed_place(lowering, packed, layout, ret_operand, error);
+}
+
+void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes) {
+        return pool_copy(lowering->plan->pool, bytes, MAX(n_bytes, 1u), 1);
 }
 
 /* ---- steps ---- */
@@ -104,8 +140,9 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
         struct plan *plan = lowering->plan;
         size_t n = kernel_n_args(kernel);
         char text[LAYOUT_TEXT_BYTES];
-        struct step step = {.kernel = kernel, .flop = flop};
+        struct step step = {.kernel = kernel, .choice = lowering->choice, .flop = flop};
         uint32_t *buffers;
+        size_t *offsets;
 
         if (plan->n_steps == plan->n_steps_allocated) {
                 size_t n_allocated = MAX(2 * plan->n_steps_allocated, 64u);
@@ -117,7 +154,9 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                 plan->n_steps_allocated = n_allocated;
         }
         buffers = pool_allocate(plan->pool, n, sizeof(*buffers));
+        offsets = pool_allocate(plan->pool, n, sizeof(*offsets));
         step.buffers = buffers;
+        step.offsets = offsets;
         step.node = node ? node->name : "input";
         step.op = pool_string(plan->pool, op);
         step.source = operands[0].buffer == BUFFER_RUN_INPUT
@@ -125,13 +164,14 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                               : pool_string(plan->pool, layout_text(operands[0].layout, text));
         step.shape = pool_string(plan->pool, layout_text(operands[n - 1].layout, text));
         step.class = step_class_of(plan->graph, node, op);
-        if (!buffers || !step.op || !step.source || !step.shape)
+        if (!buffers || !offsets || !step.op || !step.source || !step.shape)
                 return error_no_memory(error);
 
         for (size_t i = 0; i < n; i++) {
                 struct plan_buffer *buffer = &plan->buffers[operands[i].buffer];
 
                 buffers[i] = operands[i].buffer;
+                offsets[i] = operands[i].offset;
                 buffer->first = MIN(buffer->first, (uint32_t)plan->n_steps);
                 buffer->last = MAX(buffer->last, (uint32_t)plan->n_steps);
                 if (operands[i].buffer != BUFFER_RUN_INPUT)
@@ -199,6 +239,68 @@ int lowering_reorder(struct lowering *lowering, const struct node *node, struct 
         return 0;
 }
 
+int lowering_copy(struct lowering *lowering, const struct node *node, struct operand from, struct operand to,
+                  struct error *error) {
+        const struct kernel *kernel;
+        int r;
+
+        r = kernel_reorder_new(&kernel, lowering->plan->kernels, from.layout, to.layout, error);
+        if (r < 0)
+                return r;
+        return lowering_emit(lowering, node, "Copy", kernel, (struct operand[]){from, to}, 0, error);
+}
+
+/* ---- choices ---- */
+
+static size_t choice_settle(const struct lowering *lowering, const struct plan_choice *choice) {
+        const struct plan_taste *taste = &lowering->plan->taste;
+        char answer[TUNING_MAX_TEXT];
+
+        if (taste->variant > 0 && taste->variant < choice->n)
+                return taste->variant <= choice->usual ? taste->variant - 1 : taste->variant;
+        if (taste->tuning && tuning_find(taste->tuning, choice->question, answer))
+                for (size_t i = 0; i < choice->n; i++)
+                        if (strcmp(choice->labels[i], answer) == 0)
+                                return i;
+        return choice->usual;
+}
+
+int lowering_choose(struct lowering *lowering, const char *question, const char *const *labels, size_t n,
+                    size_t usual, size_t *ret_index, struct error *error) {
+        struct plan *plan = lowering->plan;
+        struct plan_choice choice = {.n = n, .usual = usual};
+        const char **copies = pool_allocate(plan->pool, n, sizeof(*copies));
+
+        choice.labels = copies;
+        choice.question =
+                pool_printf(plan->pool, "%s, %u threads, %s", question, plan->threads, native_best()->isa);
+        if (!copies || !choice.question)
+                return error_no_memory(error);
+        for (size_t i = 0; i < n; i++) {
+                copies[i] = pool_string(plan->pool, labels[i]);
+                if (!copies[i])
+                        return error_no_memory(error);
+        }
+        choice.taken = choice_settle(lowering, &choice);
+        if (plan->n_choices == plan->n_choices_allocated) {
+                size_t n_allocated = MAX(2 * plan->n_choices_allocated, 64u);
+                struct plan_choice *choices = reallocarray(plan->choices, n_allocated, sizeof(*choices));
+
+                if (!choices)
+                        return error_no_memory(error);
+                plan->choices = choices;
+                plan->n_choices_allocated = n_allocated;
+        }
+        lowering->choice = (uint32_t)plan->n_choices;
+        plan->choices[plan->n_choices++] = choice;
+        *ret_index = choice.taken;
+        return 0;
+}
+
+bool lowering_takes_winograd(const struct lowering *lowering) {
+        return !lowering->plan->taste.no_winograd;
+}
+
 /* ---- values ---- */
 
 static void place_add(struct lowering *lowering, uint32_t value, struct operand operand) {
@@ -243,6 +345,23 @@ static int define_input(struct lowering *lowering, const struct layout *want, st
         return 0;
 }
 
+/* Conditions and exponents may be of another type; operators check the types of all others. */
+static int constant_to_float(struct lowering *lowering, uint32_t value, struct error *error) {
+        struct graph *graph = lowering->plan->graph;
+        _cleanup_(tensor_unrefp) struct tensor *floats = NULL;
+        int r;
+
+        if (graph->values[value].dtype == DTYPE_F32)
+                return 0;
+        r = graph_charge(graph, DTYPE_F32, &graph->values[value].shape, error);
+        if (r >= 0)
+                r = tensor_cast(&floats, graph->values[value].constant, DTYPE_F32, error);
+        if (r < 0)
+                return r;
+        graph_set_constant(graph, value, floats);
+        return 0;
+}
+
 static int place_of(struct lowering *lowering, uint32_t value, const struct layout *want,
                     struct operand *ret_operand, struct error *error) {
         const struct graph *graph = lowering->plan->graph;
@@ -256,11 +375,10 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
 
                 if (!plain)
                         return error_no_memory(error);
-                if (graph->values[value].dtype != DTYPE_F32)
-                        return error_set(error, ERROR_UNSUPPORTED, "'%s' is %s; steps compute on float32",
-                                         graph->values[value].name, dtype_name(graph->values[value].dtype));
-                r = lowering_constant(lowering, graph->values[value].constant, plain, want ? want : plain,
-                                      &operand, error);
+                r = constant_to_float(lowering, value, error);
+                if (r >= 0)
+                        r = lowering_constant(lowering, graph->values[value].constant, plain,
+                                              want ? want : plain, &operand, error);
                 if (r < 0)
                         return r;
                 place_add(lowering, value, operand);
@@ -360,6 +478,62 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
         return 0;
 }
 
+/* ---- slices ---- */
+
+bool lowering_is_sliced(const struct lowering *lowering, uint32_t value) {
+        return slices_find(lowering->slices, value) != NULL;
+}
+
+bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct operand operand) {
+        const struct places *places = &lowering->places[value];
+
+        for (size_t i = 0; i < places->n; i++)
+                if (places->operands[i].buffer == operand.buffer &&
+                    places->operands[i].offset == operand.offset &&
+                    layout_equal(places->operands[i].layout, operand.layout))
+                        return true;
+        return false;
+}
+
+int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_channel, size_t n_channels,
+                   struct operand *ret_operand, struct error *error) {
+        struct slice *slice = slices_find(lowering->slices, value);
+        struct slice *whole = slices_whole(lowering->slices, slice);
+        struct shape shape = lowering->plan->graph->values[value].shape;
+        struct operand operand;
+        int r;
+
+        if (!whole->placed) {
+                const struct shape *all = &lowering->plan->graph->values[whole->value].shape;
+
+                r = lowering_place(lowering, layout_channels_last(lowering->plan->kernels, all), &operand,
+                                   error);
+                if (r < 0)
+                        return r;
+                whole->buffer = operand.buffer;
+                whole->channels = all->dims[1];
+                whole->placed = true;
+        }
+        shape.dims[1] = n_channels;
+        operand.buffer = whole->buffer;
+        operand.offset = (slice->channel + first_channel) * sizeof(float);
+        operand.layout = layout_pixels(lowering->plan->kernels, &shape, whole->channels);
+        if (!operand.layout)
+                return error_no_memory(error);
+        *ret_operand = operand;
+        return 0;
+}
+
+int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand,
+                          struct error *error) {
+        const struct shape *shape = &lowering->plan->graph->values[value].shape;
+
+        if (slices_find(lowering->slices, value))
+                return lowering_slice(lowering, value, 0, shape->dims[1], ret_operand, error);
+        return lowering_place(lowering, layout_channels_last(lowering->plan->kernels, shape), ret_operand,
+                              error);
+}
+
 /* ---- the story ---- */
 
 static int find_last_uses(struct lowering *lowering, struct error *error) {
@@ -428,7 +602,8 @@ static int watch_values(struct lowering *lowering, struct error *error) {
 }
 
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error) {
-        _cleanup_(lowering_release) struct lowering lowering = {.plan = plan, .weights = weights};
+        _cleanup_(lowering_release) struct lowering lowering = {
+                .plan = plan, .weights = weights, .choice = PLAN_NO_CHOICE};
         const struct graph *graph = plan->graph;
         const struct layout *plain;
         struct operand output;
@@ -436,6 +611,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         int r;
 
         r = find_last_uses(&lowering, error);
+        if (r >= 0)
+                r = slices_new(&lowering.slices, graph, error);
         if (r >= 0)
                 r = buffer_add(&lowering, NULL, 0, &input_buffer, error);
         if (r < 0)
@@ -445,6 +622,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
                 const struct node *node = &graph->nodes[i];
 
                 lowering.current = (uint32_t)i;
+                lowering.choice = PLAN_NO_CHOICE;
                 if (!node->op->lower)
                         r = error_set(error, ERROR_UNSUPPORTED,
                                       "on data that is computed; only constants and shapes");
@@ -470,6 +648,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         /* The run copies it out after the last step. */
         plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
         plan->output_buffer = output.buffer;
+        plan->output_offset = output.offset;
         plan->output_shape = graph->values[graph->output].shape;
         plan->output_elements = shape_elements(&plan->output_shape);
         return 0;

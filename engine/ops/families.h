@@ -38,8 +38,21 @@ OPERATOR_FOLD(binary);
 OPERATOR_LOWER(binary);
 OPERATOR_INFER(softmax);
 OPERATOR_LOWER(softmax);
-OPERATOR_INFER(reduce_mean);
-OPERATOR_LOWER(reduce_mean);
+OPERATOR_INFER(reduce);
+OPERATOR_FOLD(reduce);
+OPERATOR_LOWER(reduce);
+OPERATOR_INFER(math);
+OPERATOR_FOLD(math);
+OPERATOR_LOWER(math);
+OPERATOR_INFER(where);
+OPERATOR_FOLD(where);
+OPERATOR_LOWER(where);
+OPERATOR_INFER(not );
+OPERATOR_FOLD(not );
+OPERATOR_INFER(layer_normalization);
+OPERATOR_LOWER(layer_normalization);
+OPERATOR_INFER(einsum);
+OPERATOR_LOWER(einsum);
 OPERATOR_INFER(concat);
 OPERATOR_FOLD(concat);
 OPERATOR_LOWER(concat);
@@ -59,10 +72,31 @@ OPERATOR_INFER(shape);
 OPERATOR_FOLD(shape);
 OPERATOR_INFER(gather);
 OPERATOR_FOLD(gather);
+OPERATOR_LOWER(gather);
+OPERATOR_INFER(scatter);
+OPERATOR_FOLD(scatter);
+OPERATOR_LOWER(scatter);
 OPERATOR_INFER(slice);
 OPERATOR_FOLD(slice);
+OPERATOR_LOWER(slice);
+OPERATOR_INFER(split);
+OPERATOR_FOLD(split);
+OPERATOR_LOWER(split);
+OPERATOR_INFER(expand);
+OPERATOR_FOLD(expand);
+OPERATOR_LOWER(expand);
+OPERATOR_INFER(tile);
+OPERATOR_FOLD(tile);
+OPERATOR_LOWER(tile);
 OPERATOR_INFER(cast);
 OPERATOR_FOLD(cast);
+OPERATOR_LOWER(cast);
+OPERATOR_INFER(size);
+OPERATOR_FOLD(size);
+OPERATOR_INFER(range);
+OPERATOR_FOLD(range);
+OPERATOR_INFER(non_zero);
+OPERATOR_FOLD(non_zero);
 OPERATOR_INFER(constant);
 OPERATOR_FOLD(constant);
 OPERATOR_INFER(constant_of_shape);
@@ -105,6 +139,12 @@ struct kernel_post_ops post_ops_of(const struct node *node);
 
 /* Operand of a sum among the post-ops, VALUE_NONE where there is none. */
 uint32_t sum_operand_of(const struct node *node);
+
+/* Can a convolution work on its input as it reads it (struct prologue)? */
+bool native_conv_takes_prologue(const struct kernel_conv *spec);
+
+/* As native_conv_takes_prologue(), of a node. */
+bool conv_takes_prologue(const struct graph *graph, const struct node *node);
 
 /* "Conv+Clip". */
 #define OP_TEXT_BYTES 64u
