@@ -179,20 +179,29 @@ void lowering_define(struct lowering *lowering, uint32_t value, struct operand o
 static int define_input(struct lowering *lowering, const struct layout *want, struct error *error) {
         struct plan *plan = lowering->plan;
         uint32_t input = plan->graph->input;
+        struct model_input declared = model_input(plan->model);
         const struct shape *shape = &plan->graph->values[input].shape;
         const struct layout *plain = layout_plain(plan->kernels, shape);
         const struct layout *last = layout_channels_last(plan->kernels, shape);
+        bool value_is_last = declared.channels_last && !plan->graph->input_is_transposed;
+        bool to_last =
+                !value_is_last && last && want && !layout_equal(want, plain) && layout_equal(want, last);
+        struct input_form form = {
+                .images = shape->dims[0],
+                .channels = declared.channels,
+                .pixels = shape_elements(shape) / shape->dims[0] / declared.channels,
+                .tensor_interleaved = declared.channels_last,
+                .target_interleaved = value_is_last || to_last,
+        };
         struct operand operands[2] = {{.buffer = BUFFER_RUN_INPUT}};
-        bool channels_last;
         const struct kernel *kernel;
         int r;
 
         if (!plain || !last)
                 return error_no_memory(error);
-        channels_last = want && !layout_equal(want, plain) && layout_equal(want, last);
-        operands[0].layout = channels_last ? last : plain;
+        operands[0].layout = to_last ? last : plain;
         r = input_kernel_new(&kernel, plan->kernels, model_preprocess(plan->model), operands[0].layout,
-                             channels_last, error);
+                             &form, error);
         if (r >= 0)
                 r = lowering_place(lowering, operands[0].layout, &operands[1], error);
         if (r >= 0)

@@ -399,6 +399,35 @@ static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, 
         return r;
 }
 
+static int outputs_read(struct reader *reader, const Onnx__GraphProto *proto, struct error *error) {
+        struct graph *graph = reader->graph;
+        struct graph_output *outputs = pool_allocate(graph->pool, proto->n_output, sizeof(*outputs));
+
+        if (!outputs)
+                return error_no_memory(error);
+        for (size_t i = 0; i < proto->n_output; i++) {
+                const char *name = text_or(proto->output[i]->name, "");
+                const Onnx__TypeProto *type = proto->output[i]->type;
+                const Onnx__TypeProto__Tensor *tensor = type ? type->tensor_type : NULL;
+                const Onnx__TensorShapeProto *shape = tensor ? tensor->shape : NULL;
+
+                outputs[i] = (struct graph_output){.value = value_find(reader, name), .last_dim = -1};
+                if (outputs[i].value == VALUE_NONE)
+                        return error_set(error, ERROR_INVALID, "output '%s' is made by no node", name);
+                outputs[i].is_float = tensor && tensor->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+                if (shape && shape->n_dim > 0 &&
+                    shape->dim[shape->n_dim - 1]->value_case ==
+                            ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+                        outputs[i].last_dim = shape->dim[shape->n_dim - 1]->dim_value;
+        }
+        if (proto->n_output == 0)
+                return error_set(error, ERROR_INVALID, "the graph has no output");
+        graph->outputs = outputs;
+        graph->n_outputs = proto->n_output;
+        graph->output = outputs[0].value;
+        return 0;
+}
+
 static int graph_read(struct reader *reader, const Onnx__ModelProto *model, struct error *error) {
         Onnx__GraphProto *proto = model->graph;
         struct graph *graph = reader->graph;
@@ -455,13 +484,7 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
         }
         graph->n_nodes = proto->n_node;
 
-        if (proto->n_output == 0 || !proto->output[0]->name)
-                return error_set(error, ERROR_INVALID, "the graph has no output");
-        graph->output = value_find(reader, proto->output[0]->name);
-        if (graph->output == VALUE_NONE)
-                return error_set(error, ERROR_INVALID, "output '%s' is made by no node",
-                                 proto->output[0]->name);
-        return 0;
+        return outputs_read(reader, proto, error);
 }
 
 int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,

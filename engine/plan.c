@@ -11,24 +11,15 @@
 #define PLAN_MAX_BYTES                                                                                      \
         ((size_t)8 << 30) /* a batch of 64 in the largest network of torchvision takes 2 GiB */
 
-static int shape_of_input(struct shape *ret_shape, const struct model *model, size_t batch,
-                          struct error *error) {
-        struct model_input input = model_input(model);
-        int64_t fixed = model_graph(model)->input_dims[0];
-
-        if (batch == 0 || batch > PLAN_MAX_BATCH)
-                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", batch,
+static int shape_of_input(struct shape *ret_shape, const struct model *model,
+                          const struct plan_options *options, struct error *error) {
+        if (options->batch == 0 || options->batch > PLAN_MAX_BATCH)
+                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", options->batch,
                                  PLAN_MAX_BATCH);
-        if (fixed > 0 && (size_t)fixed != batch)
-                return error_set(error, ERROR_UNSUPPORTED,
-                                 "a batch of %zu; the model was exported for %jd only: export it with a "
-                                 "dynamic batch "
-                                 "axis",
-                                 batch, (intmax_t)fixed);
-        return shape_from_dims(ret_shape,
-                               (int64_t[]){(int64_t)batch, (int64_t)input.channels, (int64_t)input.height,
-                                           (int64_t)input.width},
-                               4, error);
+        if (options->height > PREPROCESS_MAX_SIDE || options->width > PREPROCESS_MAX_SIDE)
+                return error_set(error, ERROR_LIMIT, "%zux%zu pixels; %u a side are possible",
+                                 options->height, options->width, PREPROCESS_MAX_SIDE);
+        return model_input_shape(ret_shape, model, options->batch, options->height, options->width, error);
 }
 
 /* Gives the buffers of the arena their offsets. */
@@ -81,7 +72,7 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
         if (!plan->pool)
                 return error_no_memory(error);
 
-        r = shape_of_input(&input, model, plan->batch, error);
+        r = shape_of_input(&input, model, options, error);
         if (r >= 0)
                 r = kernels_new(&plan->kernels, plan->threads, error);
         if (r >= 0)

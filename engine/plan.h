@@ -21,6 +21,9 @@ struct run;
 struct plan_options {
         size_t batch;     /* images, at least 1 */
         unsigned threads; /* at least 1 */
+
+        /* Pixels, for a model that leaves them open; 0: those of its pre-processing. */
+        size_t height, width;
 };
 
 #define PLAN_MAX_BATCH 1024u
@@ -60,7 +63,7 @@ DEFINE_CLEANUP(run)
  * it. */
 int run_execute(struct run *run, const unsigned char *pixels, float *output, struct error *error);
 
-/* input: float32 in the file's own layout [N, C, H, W], taken as it is. */
+/* input: float32 as the file declares it, [N, C, H, W] or [N, H, W, C], taken as it is. */
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error);
 
 /* As run_execute(), and the time of each step; step_ns has plan_n_steps() elements. */

@@ -8,7 +8,7 @@
 /* What a run reads; a native step gets its address. One of the two is set. */
 struct run_input {
         const unsigned char *pixels; /* uint8 [N, H, W, C] */
-        const float *tensor;         /* [N, C, H, W] */
+        const float *tensor;         /* as the file declares it: [N, C, H, W] or [N, H, W, C] */
 };
 
 #define BUFFER_RUN_INPUT 0u /* the struct run_input of the run */
