@@ -79,6 +79,13 @@ def batch_of_two_fixed_by_the_file(c):
     return c.add("MatMul", value, c.uniform(8 * 14 * 8, 5))
 
 
+@case((1, 3, 29, 17), batch=1)
+def batch_of_one_fixed_by_the_file(c):
+    value = c.add("Relu", c.conv("input", 8, 3, 3, strides=[2, 2]))
+    value = c.add("Reshape", value, c.int64(1, -1))
+    return c.add("MatMul", value, c.uniform(8 * 14 * 8, 5))
+
+
 @case((2, 3, 29, 17), open_size=True)
 def height_and_width_left_open_by_the_file(c):
     return scores(c, c.add("Relu", c.conv("input", 8, 3, 3, strides=[2, 2])), 8)
