@@ -357,5 +357,7 @@ int graph_simplify(struct graph *graph, struct error *error) {
                         return node_error(error, r, node);
         }
         graph->output = aliases_resolve(&aliases, graph->output);
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                graph->network_outputs[i] = aliases_resolve(&aliases, graph->network_outputs[i]);
         return graph_sweep(graph, error);
 }
