@@ -180,7 +180,12 @@ const char *node_attribute_string(const struct node *node, const char *name, con
 
 void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
                       const struct shape *shape) {
-        uint32_t index = node_output(node, 0);
+        graph_set_output_at(graph, node, 0, dtype, shape);
+}
+
+void graph_set_output_at(struct graph *graph, const struct node *node, size_t output, enum dtype dtype,
+                         const struct shape *shape) {
+        uint32_t index = node_output(node, output);
 
         if (index == VALUE_NONE)
                 return;
@@ -233,7 +238,10 @@ uint32_t *graph_count_uses(const struct graph *graph) {
                         if (node->post_ops[k].kind == POST_OP_SUM)
                                 uses[node->post_ops[k].operand]++;
         }
-        uses[graph->output]++;
+        if (graph->output != VALUE_NONE)
+                uses[graph->output]++;
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                uses[graph->network_outputs[i]]++;
         return uses;
 }
 

@@ -107,6 +107,11 @@ struct graph {
         bool input_is_transposed;  /* declared as [N, H, W, C], while the value is [N, C, H, W] */
         int opset;                 /* of the default domain */
         size_t derived_bytes_left; /* see graph_charge() */
+
+        /* Of a network that may be no classifier, see engine/network.h: in place of input and output, which
+         * are VALUE_NONE there. The dtype of an input is known from the start, its shape is not. */
+        uint32_t *network_inputs, *network_outputs;
+        size_t n_network_inputs, n_network_outputs;
 };
 
 int graph_new(struct graph **ret_graph, struct error *error);
@@ -157,6 +162,10 @@ const char *node_attribute_string(const struct node *node, const char *name, con
 /* Sets what is known of the first output. */
 void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
                       const struct shape *shape);
+
+/* The same of another output. */
+void graph_set_output_at(struct graph *graph, const struct node *node, size_t output, enum dtype dtype,
+                         const struct shape *shape);
 
 /* Values that another one replaces, for a pass that visits nodes in order: a replacement is known before its
  * first use. */

@@ -23,3 +23,7 @@ struct input_form {
 int input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
                      const struct preprocess *preprocess, const struct layout *layout,
                      const struct input_form *form, struct error *error);
+
+/* The same for input number index of a network, row-major. */
+int network_input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                             const struct layout *layout, size_t index, struct error *error);
