@@ -9,6 +9,17 @@ int graph_specialise(struct graph *graph, const struct shape *input, struct erro
         graph->values[graph->input].known = true;
         graph->values[graph->input].dtype = DTYPE_F32;
         graph->values[graph->input].shape = *input;
+        r = graph_infer(graph, error);
+        if (r < 0)
+                return r;
+        if (!graph->values[graph->output].known)
+                return error_set(error, ERROR_UNSUPPORTED, "the shape of output '%s' is not known",
+                                 graph->values[graph->output].name);
+        return 0;
+}
+
+int graph_infer(struct graph *graph, struct error *error) {
+        int r;
 
         for (size_t i = 0; i < graph->n_nodes; i++) {
                 struct node *node = &graph->nodes[i];
@@ -30,8 +41,5 @@ int graph_specialise(struct graph *graph, const struct shape *input, struct erro
                 if (r < 0)
                         return node_error(error, r, node);
         }
-        if (!graph->values[graph->output].known)
-                return error_set(error, ERROR_UNSUPPORTED, "the shape of output '%s' is not known",
-                                 graph->values[graph->output].name);
         return graph_sweep(graph, error);
 }
