@@ -28,7 +28,7 @@ int network_read(struct network **ret_network, const void *bytes, size_t size, s
         if (r < 0)
                 return r;
         network->n_nodes = network->graph->n_nodes;
-        network->operator= network->n_nodes > 0 ? network->graph->nodes[0].type : "";
+        network->operator= network->n_nodes> 0 ? network->graph->nodes[0].type : "";
         *ret_network = steal_ptr(&network);
         return 0;
 }
