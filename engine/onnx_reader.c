@@ -366,24 +366,32 @@ static int opset_of(const Onnx__ModelProto *model, const char *domain, int *ret_
                 *ret_opset = (int)model->opset_import[i]->version;
                 return 0;
         }
-        return error_set(error, ERROR_INVALID, "no opset is imported for domain '%s'", domain);
+        /* A file of other domains alone may be right. */
+        return error_set(error, domain[0] ? ERROR_INVALID : ERROR_UNSUPPORTED,
+                         "no opset is imported for domain '%s'", domain);
+}
+
+/* NULL where the type is another than a tensor's: its fields lie in a union with those of the others. */
+static const Onnx__TypeProto__Tensor *tensor_type_of(const Onnx__TypeProto *type) {
+        return type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? type->tensor_type : NULL;
 }
 
 static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, struct error *error) {
         struct graph *graph = reader->graph;
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
         const Onnx__TensorShapeProto *shape;
         int r;
 
         if (graph->input != VALUE_NONE)
                 return error_set(error, ERROR_UNSUPPORTED, "more than one input ('%s' and '%s')",
                                  graph->values[graph->input].name, proto->name);
-        if (!proto->type || !proto->type->tensor_type)
+        if (!type)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
-        if (proto->type->tensor_type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        if (type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has element type %" PRId32 ", only float32 (1) is supported",
-                                 proto->name, proto->type->tensor_type->elem_type);
-        shape = proto->type->tensor_type->shape;
+                                 proto->name, type->elem_type);
+        shape = type->shape;
         if (!shape || shape->n_dim != 4)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has rank %zu, an image has 4: [N, C, H, W]", proto->name,
@@ -408,8 +416,7 @@ static int outputs_read(struct reader *reader, const Onnx__GraphProto *proto, st
                 return error_no_memory(error);
         for (size_t i = 0; i < proto->n_output; i++) {
                 const char *name = text_or(proto->output[i]->name, "");
-                const Onnx__TypeProto *type = proto->output[i]->type;
-                const Onnx__TypeProto__Tensor *tensor = type ? type->tensor_type : NULL;
+                const Onnx__TypeProto__Tensor *tensor = tensor_type_of(proto->output[i]->type);
                 const Onnx__TensorShapeProto *shape = tensor ? tensor->shape : NULL;
 
                 outputs[i] = (struct graph_output){.value = value_find(reader, name), .last_dim = -1};
@@ -431,14 +438,15 @@ static int outputs_read(struct reader *reader, const Onnx__GraphProto *proto, st
 
 static int network_input_read(struct reader *reader, const Onnx__ValueInfoProto *proto,
                               struct error *error) {
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
         struct graph *graph = reader->graph;
         enum dtype dtype;
         uint32_t value;
         int r;
 
-        if (!proto->type || !proto->type->tensor_type)
+        if (!type)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
-        r = dtype_read(&dtype, proto->type->tensor_type->elem_type, error);
+        r = dtype_read(&dtype, type->elem_type, error);
         if (r < 0)
                 return error_prefix(error, r, "input '%s'", proto->name);
         r = value_define(reader, &value, proto->name, error);
@@ -567,7 +575,7 @@ static int model_read(struct graph **ret_graph, const void *bytes, size_t size, 
         r = opset_of(model, "", &reader.graph->opset, error);
         if (r < 0)
                 return r;
-        if (reader.graph->opset < OPSET_OLDEST || reader.graph->opset > OPSET_NEWEST)
+        if ((reader.graph->opset < OPSET_OLDEST && !network) || reader.graph->opset > OPSET_NEWEST)
                 return error_set(error, ERROR_UNSUPPORTED, "opset %d; %d to %d are supported",
                                  reader.graph->opset, OPSET_OLDEST, OPSET_NEWEST);
 

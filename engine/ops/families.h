@@ -56,6 +56,9 @@ int window_read(struct kernel_window *ret_window, size_t ret_output[2], const st
 /* The activation of a node as one or two elementary functions; 0 functions: none that steps know. */
 size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, const struct node *node);
 
+/* Does Dropout do nothing? */
+int dropout_check(const struct graph *graph, const struct node *node, struct error *error);
+
 /* What Pad adds before and after each dimension, all at least 0, and the value it fills in. */
 int pad_read(int64_t ret_begin[TENSOR_MAX_RANK], int64_t ret_end[TENSOR_MAX_RANK], float *ret_value,
              const struct graph *graph, const struct node *node, struct error *error);
