@@ -38,6 +38,12 @@ struct tune_values {
                         "equal to others in the last bits"                                                  \
         }
 
+#define WINOGRAD_OFF 1
+
+/* The directory that option, or where it is NULL the environment, names; NULL: nowhere, as where there is no
+ * home. To be freed. */
+char *tune_cache_directory(const char *option);
+
 /*
  * Answers for the plan that options asks for: those of the cache, and those that are measured now where
  * effort says so; kept in the cache. Sets options->tuning to *ret_tuning, and options->no_winograd. A cache
