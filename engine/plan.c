@@ -7,6 +7,7 @@
 #include "engine/arena.h"
 #include "engine/fuse.h"
 #include "engine/fuse_input.h"
+#include "engine/independence.h"
 #include "engine/plan_internal.h"
 #include "engine/specialise.h"
 
@@ -114,14 +115,39 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
         return 0;
 }
 
+/* Whether each image of the batch has the answer that it has alone. */
+static int are_independent(bool *ret_independent, const struct model *model,
+                           const struct plan_options *options, struct error *error) {
+        _cleanup_(graph_freep) struct graph *graph = NULL;
+        struct shape input;
+        int r;
+
+        r = shape_of_input(&input, model, options, error);
+        if (r >= 0)
+                r = graph_clone(&graph, model_graph(model), error);
+        if (r >= 0)
+                r = graph_specialise(graph, &input, error);
+        if (r < 0)
+                return r;
+        return graph_is_independent(ret_independent, graph, options->batch, error);
+}
+
 int plan_new_divided(struct plan **ret_plan, struct model *model, const struct plan_options *options,
                      size_t part_batch, const struct plan_taste *taste, struct error *error) {
         _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
         struct plan_options part = *options;
+        bool independent;
         int r;
 
         if (!plan)
                 return error_no_memory(error);
+        r = are_independent(&independent, model, options, error);
+        if (r < 0)
+                return r;
+        if (!independent)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "model '%s': the images of a batch may depend on each other",
+                                 model_name(model));
         part.batch = part_batch;
         part.threads = 1;
         r = plan_new_whole(&plan->part, model, &part, taste, error);
@@ -133,10 +159,6 @@ int plan_new_divided(struct plan **ret_plan, struct model *model, const struct p
         plan->image_elements = plan->part->image_elements;
         plan->output_elements = plan->part->output_elements / part_batch * plan->batch;
         plan->output_shape = plan->part->output_shape;
-        if (plan->output_shape.rank == 0 || plan->output_shape.dims[0] != part_batch)
-                return error_set(error, ERROR_UNSUPPORTED,
-                                 "model '%s': the first dimension of its output is not the batch's",
-                                 model_name(model));
         plan->output_shape.dims[0] = plan->batch;
         *ret_plan = steal_ptr(&plan);
         return 0;
