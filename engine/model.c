@@ -14,7 +14,8 @@
 #include "engine/simplify.h"
 #include "engine/specialise.h"
 
-#define VERSION_DIGITS 12u
+#define VERSION_DIGITS      12u
+#define VERSION_PIECE_BYTES ((size_t)256 << 10) /* stays in the second cache */
 
 struct model {
         struct pool *pool;
@@ -29,15 +30,28 @@ struct model {
         bool probabilities;
 };
 
-static void version_of(char ret_version[VERSION_DIGITS + 1], const struct blob *onnx) {
+/* Hashes piece by piece. A file is all read here once, in order; what is needed of it later comes from the
+ * kernel's cache. */
+static int version_of(char ret_version[VERSION_DIGITS + 1], const struct source *onnx, struct error *error) {
+        _cleanup_(freep) unsigned char *piece = malloc(VERSION_PIECE_BYTES);
         uint8_t digest[SHA256_DIGEST_SIZE];
         struct sha256_ctx context;
+        int r;
 
+        if (!piece)
+                return error_no_memory(error);
         sha256_init(&context);
-        sha256_update(&context, onnx->size, onnx->bytes);
+        for (size_t done = 0, n; done < source_size(onnx); done += n) {
+                n = MIN(source_size(onnx) - done, VERSION_PIECE_BYTES);
+                r = source_read(onnx, done, piece, n, error);
+                if (r < 0)
+                        return r;
+                sha256_update(&context, n, piece);
+        }
         sha256_digest(&context, sizeof(digest), digest);
         for (size_t i = 0; i < VERSION_DIGITS / 2; i++)
                 snprintf(ret_version + 2 * i, 3, "%02x", digest[i]);
+        return 0;
 }
 
 /* The size of the picture: what the file fixes must be what the pre-processing makes. */
@@ -123,8 +137,9 @@ static int count_classes(struct model *model, struct error *error) {
         return 0;
 }
 
-static int model_build(struct model **ret_model, const struct model_source *source, const char *name,
-                       const char *directory, struct error *error) {
+/* onnx: in place of the blob of source. */
+static int model_build(struct model **ret_model, struct source *onnx, const struct model_source *source,
+                       const char *name, const char *directory, struct error *error) {
         _cleanup_(model_freep) struct model *model = calloc(1, sizeof(*model));
         int r;
 
@@ -137,11 +152,12 @@ static int model_build(struct model **ret_model, const struct model_source *sour
         if (!model->name)
                 return error_no_memory(error);
         model->preprocess = PREPROCESS_IMAGENET;
-        version_of(model->version, &source->onnx);
 
-        r = weights_new(&model->weights, error);
+        r = version_of(model->version, onnx, error);
         if (r >= 0)
-                r = onnx_read(&model->graph, source->onnx.bytes, source->onnx.size, directory, error);
+                r = weights_new(&model->weights, error);
+        if (r >= 0)
+                r = onnx_read(&model->graph, onnx, directory, error);
         if (r >= 0 && source->config.bytes)
                 r = config_read_labels(&source->config, model->pool, &model->labels, &model->n_labels,
                                        error);
@@ -166,15 +182,17 @@ static int model_build(struct model **ret_model, const struct model_source *sour
 
 int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
                       struct error *error) {
+        _cleanup_(source_unrefp) struct source *onnx = NULL;
         int r;
 
         name = name ? name : source->name;
-        r = model_build(ret_model, source, name, NULL, error);
+        r = source_borrow(&onnx, source->onnx.bytes, source->onnx.size, error);
+        if (r >= 0)
+                r = model_build(ret_model, onnx, source, name, NULL, error);
         return r < 0 ? error_prefix(error, r, "model '%s'", name) : 0;
 }
 
-static void source_release(struct model_source *source) {
-        blob_release(&source->onnx);
+static void configuration_release(struct model_source *source) {
         blob_release(&source->config);
         blob_release(&source->preprocessor);
 }
@@ -209,7 +227,8 @@ static char *name_of_path(const char *path) {
 }
 
 int model_open(struct model **ret_model, const char *path, const char *name, struct error *error) {
-        _cleanup_(source_release) struct model_source source = {0};
+        _cleanup_(configuration_release) struct model_source source = {0};
+        _cleanup_(source_unrefp) struct source *onnx = NULL;
         _cleanup_(freep) char *onnx_path = NULL, *own_name = NULL, *directory_copy = NULL;
         const char *directory;
         struct stat st;
@@ -226,7 +245,7 @@ int model_open(struct model **ret_model, const char *path, const char *name, str
                 return error_no_memory(error);
         directory = dirname(directory_copy);
 
-        r = blob_read(&source.onnx, onnx_path, MODEL_MAX_FILE_BYTES, error);
+        r = source_open(&onnx, onnx_path, MODEL_MAX_FILE_BYTES, true, error);
         if (r >= 0)
                 r = optional_read(&source.config, directory, "config.json", error);
         if (r >= 0)
@@ -234,7 +253,11 @@ int model_open(struct model **ret_model, const char *path, const char *name, str
         if (r < 0)
                 return r;
         own_name = name_of_path(path);
-        r = model_build(ret_model, &source, name ? name : own_name ? own_name : "model", directory, error);
+        r = model_build(ret_model, onnx, &source,
+                        name       ? name
+                        : own_name ? own_name
+                                   : "model",
+                        directory, error);
         return r < 0 ? error_prefix(error, r, "%s", onnx_path) : 0;
 }
 

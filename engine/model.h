@@ -4,7 +4,8 @@
  * planned.
  *
  * Immutable after model_open(), so threads may share it; packed weights that plans add are guarded inside.
- * Strings returned live as long as the model. Input tensors are [N, C, H, W] as the file declares them.
+ * Large weights stay in the file, which stays open: plans read it. Strings returned live as long as the
+ * model. Input tensors are [N, C, H, W] as the file declares them.
  */
 #include <stddef.h>
 
@@ -15,7 +16,8 @@
 
 struct model;
 
-/* The three files of a Hugging Face model directory; the two JSON blobs may be BLOB_NONE. */
+/* The three files of a Hugging Face model directory; the two JSON blobs may be BLOB_NONE. The bytes of onnx
+ * must outlive the model. */
 struct model_source {
         const char *name; /* what to call it when the caller gives no other name */
         struct blob onnx, config, preprocessor;

@@ -76,7 +76,9 @@ static int plan_arrange(struct plan *plan, struct error *error) {
                         error, ERROR_LIMIT,
                         "activations of %zu bytes and a scratchpad of %zu, the limit of each is %zu",
                         plan->arena_bytes, plan->scratchpad_bytes, PLAN_MAX_BYTES);
-        plan->arena_bound_bytes = arena_bound(items, n);
+        r = arena_bound(items, n, &plan->arena_bound_bytes, error);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < n; i++)
                 plan->buffers[owners[i]].offset = items[i].offset;
         return 0;

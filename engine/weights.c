@@ -164,6 +164,16 @@ static int packed_new(struct packed **ret_packed, struct weights *weights, const
         return 0;
 }
 
+/* ---- the bytes ---- */
+
+static void *allocate(size_t n_bytes) {
+        size_t bytes;
+
+        if (!size_add(&bytes, MAX(n_bytes, 1u), WEIGHTS_ALIGNMENT - 1))
+                return NULL;
+        return aligned_alloc(WEIGHTS_ALIGNMENT, bytes & ~(size_t)(WEIGHTS_ALIGNMENT - 1));
+}
+
 static int reorder(const struct request *request, const void *source, void *target, struct error *error) {
         _cleanup_(kernels_freep) struct kernels *kernels = NULL;
         _cleanup_(call_freep) struct call *call = NULL;
@@ -180,21 +190,40 @@ static int reorder(const struct request *request, const void *source, void *targ
         return call_execute(call, error);
 }
 
-static int pack(struct packed *packed, const struct request *request, struct error *error) {
-        const void *source = request->tensor->data;
-        size_t bytes;
+static bool has_aligned_data(const struct tensor *tensor) {
+        return !tensor->origin && (uintptr_t)tensor->data % WEIGHTS_ALIGNMENT == 0;
+}
 
-        if (!request->form && layout_equal(request->as, request->want) &&
-            (uintptr_t)source % WEIGHTS_ALIGNMENT == 0) {
-                packed->bytes = source;
+static int pack(struct packed *packed, const struct request *request, struct error *error) {
+        struct tensor *tensor = request->tensor;
+        bool as_it_is = !request->form && layout_equal(request->as, request->want);
+        _cleanup_(freep) void *staged = NULL;
+        const void *source = tensor->data;
+        int r;
+
+        if (request->as && layout_bytes(request->as) != tensor_bytes(tensor))
+                return error_set(error, ERROR_INTERNAL, "weights of %zu bytes seen as %zu",
+                                 tensor_bytes(tensor), layout_bytes(request->as));
+        if (as_it_is && has_aligned_data(tensor)) {
+                packed->bytes = tensor->data;
                 return 0;
         }
-        if (!size_add(&bytes, MAX(request->n_bytes, 1u), WEIGHTS_ALIGNMENT - 1))
-                return error_no_memory(error);
-        packed->owned = aligned_alloc(WEIGHTS_ALIGNMENT, bytes & ~(size_t)(WEIGHTS_ALIGNMENT - 1));
+        packed->owned = allocate(request->n_bytes);
         if (!packed->owned)
                 return error_no_memory(error);
         packed->bytes = packed->owned;
+        if (as_it_is)
+                return tensor_fetch(tensor, 0, tensor->n_elements, packed->owned, error);
+
+        if (!has_aligned_data(tensor)) {
+                staged = allocate(tensor_bytes(tensor));
+                if (!staged)
+                        return error_no_memory(error);
+                r = tensor_fetch(tensor, 0, tensor->n_elements, staged, error);
+                if (r < 0)
+                        return r;
+                source = staged;
+        }
         return request->form ? request->packer(request->params, source, packed->owned, error)
                              : reorder(request, source, packed->owned, error);
 }
