@@ -1,7 +1,6 @@
 #include "engine/model.h"
 
 #include <libgen.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,46 +12,20 @@
 #include "engine/onnx_reader.h"
 #include "engine/simplify.h"
 #include "engine/specialise.h"
-
-#define VERSION_DIGITS      12u
-#define VERSION_PIECE_BYTES ((size_t)256 << 10) /* stays in the second cache */
+#include "engine/version.h"
 
 struct model {
         struct pool *pool;
         struct graph *graph;
         struct weights *weights;
         const char *name;
-        char version[VERSION_DIGITS + 1];
+        struct version *version;
         struct preprocess preprocess;
         const char *const *labels;
         size_t n_labels, n_classes;
         size_t n_parameters, n_nodes;
         bool probabilities;
 };
-
-/* Hashes piece by piece. A file is all read here once, in order; what is needed of it later comes from the
- * kernel's cache. */
-static int version_of(char ret_version[VERSION_DIGITS + 1], const struct source *onnx, struct error *error) {
-        _cleanup_(freep) unsigned char *piece = malloc(VERSION_PIECE_BYTES);
-        uint8_t digest[SHA256_DIGEST_SIZE];
-        struct sha256_ctx context;
-        int r;
-
-        if (!piece)
-                return error_no_memory(error);
-        sha256_init(&context);
-        for (size_t done = 0, n; done < source_size(onnx); done += n) {
-                n = MIN(source_size(onnx) - done, VERSION_PIECE_BYTES);
-                r = source_read(onnx, done, piece, n, error);
-                if (r < 0)
-                        return r;
-                sha256_update(&context, n, piece);
-        }
-        sha256_digest(&context, sizeof(digest), digest);
-        for (size_t i = 0; i < VERSION_DIGITS / 2; i++)
-                snprintf(ret_version + 2 * i, 3, "%02x", digest[i]);
-        return 0;
-}
 
 /* The size of the picture: what the file fixes must be what the pre-processing makes. */
 static int input_settle(struct model *model, bool configured, struct error *error) {
@@ -153,7 +126,7 @@ static int model_build(struct model **ret_model, struct source *onnx, const stru
                 return error_no_memory(error);
         model->preprocess = PREPROCESS_IMAGENET;
 
-        r = version_of(model->version, onnx, error);
+        r = version_new(&model->version, onnx, error);
         if (r >= 0)
                 r = weights_new(&model->weights, error);
         if (r >= 0)
@@ -266,6 +239,8 @@ void model_free(struct model *model) {
                 weights_free(model->weights);
         if (model->graph)
                 graph_free(model->graph);
+        if (model->version)
+                version_free(model->version);
         if (model->pool)
                 pool_free(model->pool);
         free(model);
@@ -275,8 +250,16 @@ const char *model_name(const struct model *model) {
         return model->name;
 }
 
+int model_identify(const struct model *model, struct error *error) {
+        const char *text;
+
+        return version_text(model->version, &text, error);
+}
+
 const char *model_version(const struct model *model) {
-        return model->version;
+        const char *text;
+
+        return version_text(model->version, &text, NULL) < 0 ? MODEL_VERSION_UNKNOWN : text;
 }
 
 const char *model_precision(const struct model *model) {

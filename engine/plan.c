@@ -110,6 +110,7 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
                 r = graph_fuse(plan->graph, error);
         if (r >= 0)
                 r = plan_lower(plan, model_weights(model), error);
+        weights_settle(model_weights(model));
         if (r >= 0)
                 r = plan_arrange(plan, error);
         if (r < 0)

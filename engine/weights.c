@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WEIGHTS_ALIGNMENT   64u
+#include "engine/pages.h"
+
+#define WEIGHTS_ALIGNMENT   SLAB_ALIGNMENT
 #define WEIGHTS_MIN_BUCKETS 64u /* a power of two */
+#define STAGING_MIN_BYTES   ((size_t)2 << 20)
 
 /* What is asked for: a layout, or a form of the caller's. */
 struct request {
@@ -28,7 +31,7 @@ struct packed {
         char *form;
         size_t n_bytes;
         const void *bytes;
-        void *owned; /* NULL: the tensor's own bytes */
+        void *owned; /* in the slab; NULL: the tensor's own bytes */
 
         /* Under the lock. */
         enum packed_state state;
@@ -41,28 +44,35 @@ struct weights {
         struct packed **buckets;
         size_t n_buckets, n_packed;
         size_t bytes;
+        struct slab *slab;
+
+        /* Elements on their way from a file to a packed form; NULL while a thread has it. */
+        void *staging;
+        size_t staging_bytes;
 };
 
 int weights_new(struct weights **ret_weights, struct error *error) {
-        struct weights *weights = calloc(1, sizeof(*weights));
-        struct packed **buckets = calloc(WEIGHTS_MIN_BUCKETS, sizeof(*buckets));
+        _cleanup_(freep) struct weights *weights = calloc(1, sizeof(*weights));
+        _cleanup_(freep) struct packed **buckets = calloc(WEIGHTS_MIN_BUCKETS, sizeof(*buckets));
 
-        if (!weights || !buckets) {
-                free(weights);
-                free(buckets);
+        if (!weights || !buckets)
                 return error_no_memory(error);
-        }
-        weights->buckets = buckets;
+        weights->slab = slab_new();
+        if (!weights->slab)
+                return error_no_memory(error);
+        weights->buckets = steal_ptr(&buckets);
         weights->n_buckets = WEIGHTS_MIN_BUCKETS;
         pthread_mutex_init(&weights->lock, NULL);
         pthread_cond_init(&weights->settled, NULL);
-        *ret_weights = weights;
+        *ret_weights = steal_ptr(&weights);
         return 0;
 }
 
 void weights_free(struct weights *weights) {
         pthread_cond_destroy(&weights->settled);
         pthread_mutex_destroy(&weights->lock);
+        pages_unmap(weights->staging, weights->staging_bytes);
+        slab_free(weights->slab);
         free(weights->buckets);
         free(weights);
 }
@@ -140,7 +150,7 @@ static void packed_free(struct packed *packed) {
         layout_free(packed->as);
         layout_free(packed->want);
         free(packed->form);
-        free(packed->owned);
+        slab_release(packed->weights->slab, packed->owned, packed->n_bytes);
         free(packed);
 }
 DEFINE_CLEANUP(packed)
@@ -166,14 +176,6 @@ static int packed_new(struct packed **ret_packed, struct weights *weights, const
 
 /* ---- the bytes ---- */
 
-static void *allocate(size_t n_bytes) {
-        size_t bytes;
-
-        if (!size_add(&bytes, MAX(n_bytes, 1u), WEIGHTS_ALIGNMENT - 1))
-                return NULL;
-        return aligned_alloc(WEIGHTS_ALIGNMENT, bytes & ~(size_t)(WEIGHTS_ALIGNMENT - 1));
-}
-
 static int reorder(const struct request *request, const void *source, void *target, struct error *error) {
         _cleanup_(kernels_freep) struct kernels *kernels = NULL;
         _cleanup_(call_freep) struct call *call = NULL;
@@ -190,6 +192,69 @@ static int reorder(const struct request *request, const void *source, void *targ
         return call_execute(call, error);
 }
 
+/* The staging buffer of the weights, or another where a thread has that. */
+static int staging_take(struct weights *weights, void **ret_bytes, size_t *ret_size, size_t bytes,
+                        struct error *error) {
+        void *staging;
+        size_t size;
+
+        pthread_mutex_lock(&weights->lock);
+        staging = weights->staging;
+        size = weights->staging_bytes;
+        weights->staging = NULL;
+        weights->staging_bytes = 0;
+        pthread_mutex_unlock(&weights->lock);
+        if (!staging || size < bytes) {
+                pages_unmap(staging, size);
+                size = MAX(bytes, STAGING_MIN_BYTES);
+                staging = pages_map(size);
+        }
+        if (!staging)
+                return error_no_memory(error);
+        *ret_bytes = staging;
+        *ret_size = size;
+        return 0;
+}
+
+/* Keeps the larger one. */
+static void staging_give_back(struct weights *weights, void *staging, size_t size) {
+        pthread_mutex_lock(&weights->lock);
+        if (size > weights->staging_bytes) {
+                void *other = weights->staging;
+                size_t other_size = weights->staging_bytes;
+
+                weights->staging = staging;
+                weights->staging_bytes = size;
+                staging = other;
+                size = other_size;
+        }
+        pthread_mutex_unlock(&weights->lock);
+        pages_unmap(staging, size);
+}
+
+static int make(const struct request *request, const void *source, void *target, struct error *error) {
+        return request->form ? request->packer(request->params, source, target, error)
+                             : reorder(request, source, target, error);
+}
+
+/* All elements at once: fetched, then packed. */
+static int pack_staged(struct weights *weights, const struct request *request, void *target,
+                       struct error *error) {
+        struct tensor *tensor = request->tensor;
+        void *staging;
+        size_t size;
+        int r;
+
+        r = staging_take(weights, &staging, &size, tensor_bytes(tensor), error);
+        if (r < 0)
+                return r;
+        r = tensor_fetch(tensor, 0, tensor->n_elements, staging, error);
+        if (r >= 0)
+                r = make(request, staging, target, error);
+        staging_give_back(weights, staging, size);
+        return r;
+}
+
 static bool has_aligned_data(const struct tensor *tensor) {
         return !tensor->origin && (uintptr_t)tensor->data % WEIGHTS_ALIGNMENT == 0;
 }
@@ -197,9 +262,6 @@ static bool has_aligned_data(const struct tensor *tensor) {
 static int pack(struct packed *packed, const struct request *request, struct error *error) {
         struct tensor *tensor = request->tensor;
         bool as_it_is = !request->form && layout_equal(request->as, request->want);
-        _cleanup_(freep) void *staged = NULL;
-        const void *source = tensor->data;
-        int r;
 
         if (request->as && layout_bytes(request->as) != tensor_bytes(tensor))
                 return error_set(error, ERROR_INTERNAL, "weights of %zu bytes seen as %zu",
@@ -208,24 +270,14 @@ static int pack(struct packed *packed, const struct request *request, struct err
                 packed->bytes = tensor->data;
                 return 0;
         }
-        packed->owned = allocate(request->n_bytes);
+        packed->owned = slab_allocate(packed->weights->slab, request->n_bytes);
         if (!packed->owned)
                 return error_no_memory(error);
         packed->bytes = packed->owned;
         if (as_it_is)
                 return tensor_fetch(tensor, 0, tensor->n_elements, packed->owned, error);
-
-        if (!has_aligned_data(tensor)) {
-                staged = allocate(tensor_bytes(tensor));
-                if (!staged)
-                        return error_no_memory(error);
-                r = tensor_fetch(tensor, 0, tensor->n_elements, staged, error);
-                if (r < 0)
-                        return r;
-                source = staged;
-        }
-        return request->form ? request->packer(request->params, source, packed->owned, error)
-                             : reorder(request, source, packed->owned, error);
+        return has_aligned_data(tensor) ? make(request, tensor->data, packed->owned, error)
+                                        : pack_staged(packed->weights, request, packed->owned, error);
 }
 
 /* Gives back one reference; true: it was the last one, and packed is the caller's to free. */
@@ -330,6 +382,19 @@ void packed_unref(struct packed *packed) {
         pthread_mutex_unlock(&weights->lock);
         if (last)
                 packed_free(packed);
+}
+
+void weights_settle(struct weights *weights) {
+        void *staging;
+        size_t size;
+
+        pthread_mutex_lock(&weights->lock);
+        staging = weights->staging;
+        size = weights->staging_bytes;
+        weights->staging = NULL;
+        weights->staging_bytes = 0;
+        pthread_mutex_unlock(&weights->lock);
+        pages_unmap(staging, size);
 }
 
 size_t weights_bytes(struct weights *weights) {
