@@ -10,6 +10,8 @@
 #define WEIGHTS_ALIGNMENT   SLAB_ALIGNMENT
 #define WEIGHTS_MIN_BUCKETS 64u /* a power of two */
 #define STAGING_MIN_BYTES   ((size_t)2 << 20)
+#define STAGING_MAX_BYTES                                                                                   \
+        ((size_t)32 << 20) /* where a layout can be filled part by part; VGG has 392 MiB in one */
 
 /* What is asked for: a layout, or a form of the caller's. */
 struct request {
@@ -176,7 +178,8 @@ static int packed_new(struct packed **ret_packed, struct weights *weights, const
 
 /* ---- the bytes ---- */
 
-static int reorder(const struct request *request, const void *source, void *target, struct error *error) {
+static int reorder(const struct layout *as, const struct layout *want, const void *source, void *target,
+                   struct error *error) {
         _cleanup_(kernels_freep) struct kernels *kernels = NULL;
         _cleanup_(call_freep) struct call *call = NULL;
         const struct kernel *kernel;
@@ -184,7 +187,7 @@ static int reorder(const struct request *request, const void *source, void *targ
 
         r = kernels_new(&kernels, 1, error);
         if (r >= 0)
-                r = kernel_reorder_new(&kernel, kernels, request->as, request->want, error);
+                r = kernel_reorder_new(&kernel, kernels, as, want, error);
         if (r >= 0)
                 r = call_new(&call, kernel, (void *[]){(void *)(uintptr_t)source, target}, NULL, error);
         if (r < 0)
@@ -234,7 +237,7 @@ static void staging_give_back(struct weights *weights, void *staging, size_t siz
 
 static int make(const struct request *request, const void *source, void *target, struct error *error) {
         return request->form ? request->packer(request->params, source, target, error)
-                             : reorder(request, source, target, error);
+                             : reorder(request->as, request->want, source, target, error);
 }
 
 /* All elements at once: fetched, then packed. */
@@ -255,6 +258,66 @@ static int pack_staged(struct weights *weights, const struct request *request, v
         return r;
 }
 
+/* Which parts of a layout are packed one after the other: ranges of the dimension that is outermost in the
+ * tensor. */
+struct parts {
+        size_t dim, end, rows; /* indexes: of all, of a part */
+        size_t row_elements;
+};
+
+/* False: the tensor is small enough, or its form cannot be filled in parts. */
+static bool parts_of(struct parts *ret_parts, const struct request *request) {
+        struct parts parts;
+        size_t block;
+
+        if (request->form || tensor_bytes(request->tensor) <= STAGING_MAX_BYTES)
+                return false;
+        parts.dim = layout_outermost(request->as);
+        parts.end = layout_shape(request->as).dims[parts.dim];
+        parts.row_elements = request->tensor->n_elements / parts.end;
+        block = layout_block(request->want, parts.dim);
+        parts.rows = STAGING_MAX_BYTES / sizeof(float) / parts.row_elements / block * block;
+        *ret_parts = parts;
+        return parts.rows > 0 && parts.rows < parts.end;
+}
+
+static int pack_part(const struct request *request, const struct parts *parts, size_t first, void *staging,
+                     void *target, struct error *error) {
+        _cleanup_(kernels_freep) struct kernels *kernels = NULL;
+        size_t rows = MIN(parts->rows, parts->end - first);
+        const struct layout *as, *want;
+        int r;
+
+        r = kernels_new(&kernels, 1, error);
+        if (r < 0)
+                return r;
+        as = layout_part(kernels, request->as, parts->dim, 0, rows);
+        want = layout_part(kernels, request->want, parts->dim, first, rows);
+        if (!as || !want)
+                return error_set(error, ERROR_UNSUPPORTED, "a part of a layout");
+        r = tensor_fetch(request->tensor, first * parts->row_elements, rows * parts->row_elements, staging,
+                         error);
+        if (r < 0)
+                return r;
+        return reorder(as, want, staging, target, error);
+}
+
+/* Fails with ERROR_UNSUPPORTED where this layout has no parts. */
+static int pack_in_parts(struct weights *weights, const struct request *request, const struct parts *parts,
+                         void *target, struct error *error) {
+        void *staging;
+        size_t size;
+        int r;
+
+        r = staging_take(weights, &staging, &size, STAGING_MAX_BYTES, error);
+        if (r < 0)
+                return r;
+        for (size_t first = 0; r >= 0 && first < parts->end; first += parts->rows)
+                r = pack_part(request, parts, first, staging, target, error);
+        staging_give_back(weights, staging, size);
+        return r;
+}
+
 static bool has_aligned_data(const struct tensor *tensor) {
         return !tensor->origin && (uintptr_t)tensor->data % WEIGHTS_ALIGNMENT == 0;
 }
@@ -262,6 +325,8 @@ static bool has_aligned_data(const struct tensor *tensor) {
 static int pack(struct packed *packed, const struct request *request, struct error *error) {
         struct tensor *tensor = request->tensor;
         bool as_it_is = !request->form && layout_equal(request->as, request->want);
+        struct parts parts;
+        int r;
 
         if (request->as && layout_bytes(request->as) != tensor_bytes(tensor))
                 return error_set(error, ERROR_INTERNAL, "weights of %zu bytes seen as %zu",
@@ -276,8 +341,14 @@ static int pack(struct packed *packed, const struct request *request, struct err
         packed->bytes = packed->owned;
         if (as_it_is)
                 return tensor_fetch(tensor, 0, tensor->n_elements, packed->owned, error);
-        return has_aligned_data(tensor) ? make(request, tensor->data, packed->owned, error)
-                                        : pack_staged(packed->weights, request, packed->owned, error);
+        if (has_aligned_data(tensor))
+                return make(request, tensor->data, packed->owned, error);
+        if (parts_of(&parts, request)) {
+                r = pack_in_parts(packed->weights, request, &parts, packed->owned, error);
+                if (r != ERROR_UNSUPPORTED)
+                        return r;
+        }
+        return pack_staged(packed->weights, request, packed->owned, error);
 }
 
 /* Gives back one reference; true: it was the last one, and packed is the caller's to free. */

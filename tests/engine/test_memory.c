@@ -619,6 +619,46 @@ START_TEST(many_forms_are_told_apart) {
 }
 END_TEST
 
+/* A fully connected layer of 40 MiB, its weights as ONNX writes them, [N, K] or transposed: filled part by
+ * part, it must be what it is when all of it is there. */
+START_TEST(large_layouts_are_filled_in_parts) {
+        enum { N = 2599, K = 4099 }; /* no multiple of any block */
+        static float storage[(size_t)N * K + 1];
+        unsigned char *bytes = (unsigned char *)storage + 1;
+        const size_t size = (size_t)N * K * sizeof(float);
+        struct shape src = {.rank = 2, .dims = {4, K}}, weights_shape = {.rank = 2, .dims = {N, K}};
+        _cleanup_(kernels_freep) struct kernels *kernels = NULL;
+        _cleanup_(weights_freep) struct weights *weights = NULL;
+        _cleanup_(source_unrefp) struct source *source = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *elsewhere = NULL, *held = NULL;
+        const struct layout *as, *want;
+        const struct kernel *kernel;
+        struct packed *in_parts, *whole;
+        struct error error = ERROR_NONE;
+
+        for (size_t i = 0; i < (size_t)N * K; i++) {
+                float value = (float)(i * 2654435761u % 1000003);
+
+                memcpy(bytes + i * sizeof(value), &value, sizeof(value));
+        }
+        ck_assert_int_eq(kernels_new(&kernels, 1, &error), 0);
+        ck_assert_int_eq(kernel_inner_product_new(&kernel, kernels, &src, N, false, NULL, &error), 0);
+        want = kernel_layout(kernel, 1);
+        as = _i == 0 ? layout_plain(kernels, &weights_shape)
+                     : layout_strided(kernels, &weights_shape, (size_t[]){1, N});
+        ck_assert_int_eq(weights_new(&weights, &error), 0);
+        ck_assert_int_eq(source_borrow(&source, bytes, size, &error), 0);
+        elsewhere = tensor_at(DTYPE_F32, source, 0, N, K);
+        ck_assert_int_eq(tensor_hold(&held, elsewhere, &error), 0);
+        ck_assert_msg(weights_pack(&in_parts, weights, elsewhere, as, want, &error) == 0, "%s", error.text);
+        ck_assert_int_eq(weights_pack(&whole, weights, held, as, want, &error), 0);
+        ck_assert(packed_bytes(in_parts) != packed_bytes(whole));
+        ck_assert(memcmp(packed_bytes(in_parts), packed_bytes(whole), layout_bytes(want)) == 0);
+        packed_unref(in_parts);
+        packed_unref(whole);
+}
+END_TEST
+
 static void *use_forms(void *argument) {
         static const char *const keys[] = {"x1", "x2", "x3", "x4"};
         struct forms *forms = argument;
@@ -690,6 +730,7 @@ int main(void) {
         tcase_add_test(tcase, plans_share_forms_and_the_last_one_frees_them);
         tcase_add_test(tcase, a_form_is_made_once_and_counted);
         tcase_add_test(tcase, many_forms_are_told_apart);
+        tcase_add_loop_test(tcase, large_layouts_are_filled_in_parts, 0, 2);
         tcase_add_test(tcase, threads_share_what_one_of_them_makes);
         suite_add_tcase(suite, tcase);
         runner = srunner_create(suite);
