@@ -161,6 +161,9 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
                         return error_set(error, ERROR_INVALID,
                                          "%zu bytes of raw_data, its shape and type need %zu",
                                          proto->raw_data.len, bytes);
+                /* protobuf-c has no address for no bytes. */
+                if (bytes == 0)
+                        return tensor_new(ret_tensor, dtype, &shape, error);
                 r = tensor_adopt(&tensor, dtype, &shape, proto->raw_data.data, error);
                 if (r < 0)
                         return r;
@@ -376,7 +379,8 @@ static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, 
         if (graph->input != VALUE_NONE)
                 return error_set(error, ERROR_UNSUPPORTED, "more than one input ('%s' and '%s')",
                                  graph->values[graph->input].name, proto->name);
-        if (!proto->type || !proto->type->tensor_type)
+        if (!proto->type || proto->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ||
+            !proto->type->tensor_type)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
         if (proto->type->tensor_type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
                 return error_set(error, ERROR_UNSUPPORTED,

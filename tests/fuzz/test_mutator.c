@@ -42,8 +42,11 @@ static void mutate(const struct blob *seed, const struct blob *other) {
 
                 memcpy(before, bytes, size);
                 changed = mutator_change(bytes, size, MODEL_MAX_BYTES, i);
-                if (changed == 0)
-                        continue; /* no model, or too large: unchanged */
+                if (changed == 0) {
+                        /* Too large, or what is deliberately too deep: from the beginning. */
+                        memcpy(bytes, seed->bytes, size = seed->size);
+                        continue;
+                }
                 n_unchanged += changed == size && memcmp(before, bytes, size) == 0;
                 size = changed;
                 count(bytes, size);

@@ -93,7 +93,8 @@ size_t mutator_cross(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b
         }
         /* A run of nodes at one place, connected to what is there. */
         first = mutation_below(&mutation, other->graph->n_node);
-        n = MIN(1 + mutation_below(&mutation, 5), other->graph->n_node - first);
+        n = 1 + mutation_below(&mutation, 5);
+        n = MIN(n, other->graph->n_node - first);
         for (size_t i = 0, at = mutation_below(&mutation, graph->n_node + 1); i < n; i++) {
                 Onnx__NodeProto *node = other->graph->node[first + i];
 
