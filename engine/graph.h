@@ -96,7 +96,9 @@ struct graph {
         int64_t input_dims[TENSOR_MAX_RANK]; /* as declared; -1: open */
         size_t input_rank;
         int opset;                 /* of the default domain */
+        size_t constant_bytes;     /* of the tensors that it was read with */
         size_t derived_bytes_left; /* see graph_charge() */
+        size_t work_bytes_left;    /* see graph_charge_work() */
 };
 
 int graph_new(struct graph **ret_graph, struct error *error);
@@ -121,6 +123,12 @@ int graph_keep_tensor(struct graph *graph, struct tensor *tensor, struct error *
         ((size_t)64 << 20) /* for constants that a file describes in a few bytes                            \
                             */
 int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shape, struct error *error);
+
+/* Called before node is folded, so that no small file makes the engine walk over constants again and again:
+ * what it reads and writes together is GRAPH_WORK_FACTOR times what it may make, some 5 s at worst. Shapes
+ * of the outputs are known. Fails with ERROR_LIMIT. */
+#define GRAPH_WORK_FACTOR 16u
+int graph_charge_work(struct graph *graph, const struct node *node, struct error *error);
 
 /* Takes a reference of its own; shape and dtype follow. */
 void graph_set_constant(struct graph *graph, uint32_t value, struct tensor *tensor);

@@ -73,10 +73,27 @@ int lowering_place(struct lowering *lowering, const struct layout *layout, struc
 
         if (!layout)
                 return error_no_memory(error);
+        if (layout_bytes(layout) > lowering->plan->allowance.run_bytes)
+                return error_set(error, ERROR_LIMIT,
+                                 "activations of %zu bytes; the limit for a model of its weights is %zu",
+                                 layout_bytes(layout), lowering->plan->allowance.run_bytes);
         r = buffer_add(lowering, NULL, layout_bytes(layout), &operand.buffer, error);
         if (r < 0)
                 return r;
         *ret_operand = operand;
+        return 0;
+}
+
+static int charge_packed(struct plan *plan, const struct layout *as, const struct layout *want,
+                         struct error *error) {
+        size_t bytes = layout_equal(as, want) ? 0 : layout_bytes(want);
+
+        if (bytes > plan->allowance.packed_bytes ||
+            plan->packed_bytes > plan->allowance.packed_bytes - bytes)
+                return error_set(error, ERROR_LIMIT,
+                                 "weights of more than %zu bytes in the layouts of kernels",
+                                 plan->allowance.packed_bytes);
+        plan->packed_bytes += bytes;
         return 0;
 }
 
@@ -86,7 +103,9 @@ int lowering_constant(struct lowering *lowering, struct tensor *tensor, const st
         const void *bytes;
         int r;
 
-        r = weights_pack(lowering->weights, tensor, as, want, &bytes, error);
+        r = charge_packed(lowering->plan, as, want, error);
+        if (r >= 0)
+                r = weights_pack(lowering->weights, tensor, as, want, &bytes, error);
         if (r >= 0)
                 r = buffer_add(lowering, bytes, layout_bytes(want), &operand.buffer, error);
         if (r < 0)
@@ -96,6 +115,7 @@ int lowering_constant(struct lowering *lowering, struct tensor *tensor, const st
 }
 
 void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes) {
+        lowering->plan->kept_bytes += n_bytes;
         return pool_copy(lowering->plan->pool, bytes, MAX(n_bytes, 1u), 1);
 }
 
@@ -136,6 +156,12 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                 if (operands[i].buffer != BUFFER_RUN_INPUT)
                         step.bytes += layout_bytes(operands[i].layout);
         }
+        plan->work += step.flop + (double)step.bytes;
+        if (plan->work > plan->allowance.work)
+                return error_set(error, ERROR_LIMIT,
+                                 "the network takes more than %.0f operations, the limit for a model of its "
+                                 "weights",
+                                 plan->allowance.work);
         plan->steps[plan->n_steps++] = step;
         return 0;
 }

@@ -301,6 +301,9 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
         struct attribute *attributes;
         int r;
 
+        if (proto->n_attribute > ONNX_MAX_ATTRIBUTES)
+                return error_set(error, ERROR_LIMIT, "%zu attributes, the limit is %u", proto->n_attribute,
+                                 ONNX_MAX_ATTRIBUTES);
         *node = (struct node){.n_inputs = proto->n_input, .n_outputs = proto->n_output, .opset = opset};
         node->type = pool_string(pool, text_or(proto->op_type, "?"));
         node->domain = pool_string(pool, text_or(proto->domain, ""));
@@ -336,6 +339,10 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
                 r = attribute_read(reader, &attributes[i], proto->attribute[i], error);
                 if (r < 0)
                         return r;
+                for (size_t k = 0; k < i; k++)
+                        if (strcmp(attributes[k].name, attributes[i].name) == 0)
+                                return error_set(error, ERROR_INVALID, "attribute '%s' is given twice",
+                                                 attributes[i].name);
         }
         node->attributes = attributes;
         node->n_attributes = proto->n_attribute;
@@ -521,8 +528,10 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         r = graph_read(&reader, model, error);
         if (r < 0)
                 return r;
+        reader.graph->constant_bytes = reader.constant_bytes;
         reader.graph->derived_bytes_left =
                 GRAPH_DERIVED_BASE_BYTES + GRAPH_DERIVED_FACTOR * reader.constant_bytes;
+        reader.graph->work_bytes_left = GRAPH_WORK_FACTOR * reader.graph->derived_bytes_left;
         *ret_graph = steal_ptr(&reader.graph);
         return 0;
 }

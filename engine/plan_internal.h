@@ -1,5 +1,6 @@
 #pragma once
 /* plan_internal: the inside of a plan, for plan.c, lowering.c and run.c alone. */
+#include "engine/allowance.h"
 #include "engine/graph.h"
 #include "engine/kernel.h"
 #include "engine/model_internal.h"
@@ -45,6 +46,10 @@ struct plan {
         size_t output_elements;
         struct shape output_shape;
         size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;
+
+        struct allowance allowance;
+        size_t packed_bytes, kept_bytes; /* constants in kernels' layouts; tables that steps keep */
+        double work;                     /* of all steps, as limits count it */
 };
 
 /* Fills steps, buffers and the output from the plan's graph; constants go to weights. */
