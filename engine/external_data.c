@@ -40,6 +40,22 @@ static bool location_is_inside(const char *location) {
         return location[0] != '\0' && strchr(location, '\\') == NULL;
 }
 
+/* A link among the folders of location would leave the directory as well as "..". */
+static int folders_check(const char *directory, const char *location, struct error *error) {
+        for (const char *p = strchr(location, '/'); p; p = strchr(p + 1, '/')) {
+                int n = (int)(p - location);
+                char path[PATH_MAX];
+                struct stat st;
+
+                if ((size_t)snprintf(path, sizeof(path), "%s/%.*s", directory, n, location) >= sizeof(path))
+                        return error_set(error, ERROR_LIMIT, "external data: the path is too long");
+                if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+                        return error_set(error, ERROR_INVALID, "external data: '%.*s' is no directory", n,
+                                         location);
+        }
+        return 0;
+}
+
 int external_data_read(struct tensor **ret_tensor, enum dtype dtype, const struct shape *shape,
                        const Onnx__TensorProto *proto, const char *directory, struct error *error) {
         _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
@@ -58,6 +74,9 @@ int external_data_read(struct tensor **ret_tensor, enum dtype dtype, const struc
                                  location);
         if (!directory)
                 return error_set(error, ERROR_INVALID, "external data in a model that has no directory");
+        r = folders_check(directory, location, error);
+        if (r < 0)
+                return r;
         text = entry_find(proto, "offset");
         if (text) {
                 r = number_read(&offset, text, "offset", error);
