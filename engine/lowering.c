@@ -156,6 +156,10 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                 if (operands[i].buffer != BUFFER_RUN_INPUT)
                         step.bytes += layout_bytes(operands[i].layout);
         }
+        if (plan->kept_bytes > plan->allowance.run_bytes)
+                return error_set(error, ERROR_LIMIT,
+                                 "tables of %zu bytes; the limit for a model of its weights is %zu",
+                                 plan->kept_bytes, plan->allowance.run_bytes);
         plan->work += step.flop + (double)step.bytes;
         if (plan->work > plan->allowance.work)
                 return error_set(error, ERROR_LIMIT,

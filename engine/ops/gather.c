@@ -26,6 +26,8 @@ static int indices_read(const struct tensor **ret_indices, const struct graph *g
         return 0;
 }
 
+#define RUNS_MAX ((size_t)1 << 24) /* their table takes 64 MiB */
+
 /* Runs of elements to copy: of the source, or of the updates, to the result. */
 struct runs {
         size_t n, length; /* of each, in elements */
@@ -37,8 +39,11 @@ static void runs_release(struct runs *runs) {
 }
 
 static int runs_new(struct runs *ret_runs, size_t n, size_t length, struct error *error) {
-        struct runs runs = {.n = n, .length = length, .from = calloc(MAX(n, 1u), sizeof(*runs.from))};
+        struct runs runs = {.n = n, .length = length};
 
+        if (n > RUNS_MAX)
+                return error_set(error, ERROR_LIMIT, "%zu pieces to pick, the limit is %zu", n, RUNS_MAX);
+        runs.from = calloc(MAX(n, 1u), sizeof(*runs.from));
         if (!runs.from)
                 return error_no_memory(error);
         *ret_runs = runs;

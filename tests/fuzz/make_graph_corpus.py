@@ -163,7 +163,8 @@ def resize(c):
 @seed(opset=13)
 def grouped_and_dilated(c):
     x = c.conv("input", 8, 4, 3, group=2, dilations=[2, 2], auto_pad="SAME_UPPER")
-    return c.add("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1, ceil_mode=1, strides=[2, 2])
+    return c.add("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2], count_include_pad=1,
+                 ceil_mode=1)
 
 
 @seed(opset=13)

@@ -1,5 +1,5 @@
-"""ONNX files by the bytes of protobuf's wire format: the standard library has no writer for them. Field numbers are those
-of onnx.proto."""
+"""ONNX files by the bytes of protobuf's wire format: the standard library has no writer for them. Field numbers are
+those of onnx.proto."""
 import struct
 
 FLOAT, INT64 = 1, 7
