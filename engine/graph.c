@@ -261,7 +261,10 @@ uint32_t *graph_count_uses(const struct graph *graph) {
                         if (node->post_ops[k].kind == POST_OP_SUM)
                                 uses[node->post_ops[k].operand]++;
         }
-        uses[graph->output]++;
+        if (graph->output != VALUE_NONE)
+                uses[graph->output]++;
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                uses[graph->network_outputs[i]]++;
         return uses;
 }
 

@@ -99,6 +99,11 @@ struct graph {
         size_t constant_bytes;     /* of the tensors that it was read with */
         size_t derived_bytes_left; /* see graph_charge() */
         size_t work_bytes_left;    /* see graph_charge_work() */
+
+        /* Of a network that may be no classifier, see engine/network.h: in place of input and output, which
+         * are VALUE_NONE there. The dtype of an input is known from the start, its shape is not. */
+        uint32_t *network_inputs, *network_outputs;
+        size_t n_network_inputs, n_network_outputs;
 };
 
 int graph_new(struct graph **ret_graph, struct error *error);

@@ -70,3 +70,22 @@ int input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
         return kernel_native_new(ret_kernel, kernels, "native:input", input_run, &params, sizeof(params),
                                  (const struct layout *[]){layout, layout}, 2, error);
 }
+
+struct network_input_params {
+        size_t index, bytes;
+};
+
+static void network_input_run(const void *params, void *const *addresses) {
+        const struct network_input_params *p = params;
+        const struct run_input *input = addresses[0];
+
+        memcpy(addresses[1], input->network[p->index], p->bytes);
+}
+
+int network_input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                             const struct layout *layout, size_t index, struct error *error) {
+        struct network_input_params params = {.index = index, .bytes = layout_bytes(layout)};
+
+        return kernel_native_new(ret_kernel, kernels, "native:input", network_input_run, &params,
+                                 sizeof(params), (const struct layout *[]){layout, layout}, 2, error);
+}

@@ -13,3 +13,7 @@
 int input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
                      const struct preprocess *preprocess, const struct layout *layout, bool channels_last,
                      struct error *error);
+
+/* The same for input number index of a network, row-major. */
+int network_input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                             const struct layout *layout, size_t index, struct error *error);

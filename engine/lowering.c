@@ -4,6 +4,7 @@
 
 #include "engine/input_step.h"
 #include "engine/operator.h"
+#include "engine/ops/families.h"
 #include "engine/plan_internal.h"
 #include "engine/simplify.h"
 
@@ -238,19 +239,61 @@ static int define_input(struct lowering *lowering, const struct layout *want, st
 }
 
 /* Conditions and exponents may be of another type; operators check the types of all others. */
-static int constant_to_float(struct lowering *lowering, uint32_t value, struct error *error) {
+static int constant_to_float(struct lowering *lowering, uint32_t value, struct tensor **ret_tensor,
+                             struct error *error) {
         struct graph *graph = lowering->plan->graph;
-        _cleanup_(tensor_unrefp) struct tensor *floats = NULL;
+        struct tensor *constant = graph->values[value].constant, *floats;
         int r;
 
-        if (graph->values[value].dtype == DTYPE_F32)
+        if (constant->dtype == DTYPE_F32) {
+                *ret_tensor = constant;
                 return 0;
-        r = graph_charge(graph, DTYPE_F32, &graph->values[value].shape, error);
+        }
+        r = graph_charge(graph, DTYPE_F32, &constant->shape, error);
         if (r >= 0)
-                r = tensor_cast(&floats, graph->values[value].constant, DTYPE_F32, error);
+                r = tensor_cast(&floats, constant, DTYPE_F32, error);
         if (r < 0)
                 return r;
-        graph_set_constant(graph, value, floats);
+        r = graph_keep_tensor(graph, floats, error);
+        if (r < 0) {
+                tensor_unref(floats);
+                return r;
+        }
+        *ret_tensor = floats;
+        return 0;
+}
+
+/* The number of the input that value is, n_network_inputs where it is none. */
+static size_t input_of_network(const struct graph *graph, uint32_t value) {
+        size_t i = 0;
+
+        while (i < graph->n_network_inputs && graph->network_inputs[i] != value)
+                i++;
+        return i;
+}
+
+static int define_network_input(struct lowering *lowering, uint32_t value, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct layout *plain = layout_plain(plan->kernels, &plan->graph->values[value].shape);
+        struct operand operands[2] = {{.buffer = BUFFER_RUN_INPUT, .layout = plain}};
+        const struct kernel *kernel;
+        int r;
+
+        if (plan->graph->values[value].dtype != DTYPE_F32)
+                return error_set(error, ERROR_UNSUPPORTED, "input '%s' is %s; steps compute on float32",
+                                 plan->graph->values[value].name,
+                                 dtype_name(plan->graph->values[value].dtype));
+        if (!plain)
+                return error_no_memory(error);
+        r = network_input_kernel_new(&kernel, plan->kernels, plain, input_of_network(plan->graph, value),
+                                     error);
+        if (r >= 0)
+                r = lowering_place(lowering, plain, &operands[1], error);
+        if (r >= 0)
+                r = lowering_emit(lowering, NULL, "Input", kernel, operands, 0, error);
+        if (r < 0)
+                return r;
+        lowering_define(lowering, value, operands[1]);
         return 0;
 }
 
@@ -259,6 +302,7 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
         const struct graph *graph = lowering->plan->graph;
         const struct places *places = &lowering->places[value];
         struct operand operand;
+        struct tensor *tensor;
         int r;
 
         if (places->n == 0 && graph->values[value].constant) {
@@ -267,13 +311,16 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
 
                 if (!plain)
                         return error_no_memory(error);
-                r = constant_to_float(lowering, value, error);
+                r = constant_to_float(lowering, value, &tensor, error);
                 if (r >= 0)
-                        r = lowering_constant(lowering, graph->values[value].constant, plain,
-                                              want ? want : plain, &operand, error);
+                        r = lowering_constant(lowering, tensor, plain, want ? want : plain, &operand, error);
                 if (r < 0)
                         return r;
                 place_add(lowering, value, operand);
+        } else if (places->n == 0 && input_of_network(graph, value) < graph->n_network_inputs) {
+                r = define_network_input(lowering, value, error);
+                if (r < 0)
+                        return r;
         } else if (places->n == 0 && value == graph->input) {
                 r = define_input(lowering, want, error);
                 if (r < 0)
@@ -385,7 +432,40 @@ static int find_last_uses(struct lowering *lowering, struct error *error) {
                         if (node->post_ops[k].kind == POST_OP_SUM)
                                 lowering->last_use[node->post_ops[k].operand] = (uint32_t)i;
         }
-        lowering->last_use[graph->output] = UINT32_MAX;
+        if (graph->output != VALUE_NONE)
+                lowering->last_use[graph->output] = UINT32_MAX;
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                lowering->last_use[graph->network_outputs[i]] = UINT32_MAX;
+        return 0;
+}
+
+/* Outputs that are constant need no step. */
+static int network_outputs_lower(struct lowering *lowering, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct graph *graph = plan->graph;
+
+        plan->network_outputs =
+                pool_allocate(plan->pool, graph->n_network_outputs, sizeof(*plan->network_outputs));
+        if (!plan->network_outputs)
+                return error_no_memory(error);
+        for (size_t i = 0; i < graph->n_network_outputs; i++) {
+                const struct value *value = &graph->values[graph->network_outputs[i]];
+                struct operand output;
+                int r;
+
+                if (value->constant)
+                        continue;
+                r = value->known ? need_float(value, error)
+                                 : error_set(error, ERROR_UNSUPPORTED, "the shape of output '%s' is not known",
+                                             value->name);
+                if (r >= 0)
+                        r = lowering_use(lowering, graph->network_outputs[i],
+                                         layout_plain(plan->kernels, &value->shape), &output, error);
+                if (r < 0)
+                        return r;
+                plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
+                plan->network_outputs[i] = output.buffer;
+        }
         return 0;
 }
 
@@ -417,6 +497,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         }
 
         lowering.current = graph->n_nodes > 0 ? (uint32_t)graph->n_nodes - 1 : 0;
+        if (graph->output == VALUE_NONE)
+                return network_outputs_lower(&lowering, error);
         plain = layout_plain(plan->kernels, &graph->values[graph->output].shape);
         if (!plain)
                 return error_no_memory(error);

@@ -125,6 +125,37 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
         return 0;
 }
 
+int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct weights *weights,
+                     struct error *error) {
+        _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
+        int r;
+
+        if (!plan)
+                return error_no_memory(error);
+        plan->batch = plan->threads = 1;
+        plan->allowance = allowance_of(graph->constant_bytes, 1);
+        plan->pool = pool_new();
+        if (!plan->pool)
+                return error_no_memory(error);
+        r = kernels_new(&plan->kernels, plan->threads, error);
+        if (r >= 0)
+                r = graph_clone(&plan->graph, graph, error);
+        if (r >= 0)
+                r = graph_infer(plan->graph, error);
+        if (r >= 0)
+                r = check_values(plan, error);
+        if (r >= 0)
+                r = graph_fuse(plan->graph, error);
+        if (r >= 0)
+                r = plan_lower(plan, weights, error);
+        if (r >= 0)
+                r = plan_arrange(plan, error);
+        if (r < 0)
+                return r;
+        *ret_plan = steal_ptr(&plan);
+        return 0;
+}
+
 void plan_free(struct plan *plan) {
         if (plan->kernels)
                 kernels_free(plan->kernels);

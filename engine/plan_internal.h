@@ -6,10 +6,12 @@
 #include "engine/model_internal.h"
 #include "engine/plan.h"
 
-/* What a run reads; a native step gets its address. One of the two is set. */
+/* What a run reads; a native step gets its address. One of them is set. */
 struct run_input {
         const unsigned char *pixels; /* uint8 [N, H, W, C] */
         const float *tensor;         /* [N, C, H, W] */
+
+        const float *const *network; /* each input of a network, see engine/network.h */
 };
 
 #define BUFFER_RUN_INPUT 0u /* the struct run_input of the run */
@@ -50,7 +52,20 @@ struct plan {
         struct allowance allowance;
         size_t packed_bytes, kept_bytes; /* constants in kernels' layouts; tables that steps keep */
         double work;                     /* of all steps, as limits count it */
+
+        uint32_t *network_outputs; /* buffers, for each output of a network that is not constant */
 };
+
+/* A plan of a network whose graph is simplified and whose inputs have shapes; weights must outlive it.
+ * Without a model, which only pictures need. */
+int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct weights *weights,
+                     struct error *error);
+
+/* inputs: one for each input of the network. */
+int run_execute_network(struct run *run, const float *const *inputs, struct error *error);
+
+/* What the last execution wrote to a buffer. */
+const float *run_buffer(struct run *run, uint32_t buffer);
 
 /* Fills steps, buffers and the output from the plan's graph; constants go to weights. */
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error);

@@ -62,8 +62,7 @@ void run_free(struct run *run) {
         free(run);
 }
 
-static int execute(struct run *run, struct run_input input, float *output, uint64_t *step_ns,
-                   struct error *error) {
+static int steps_execute(struct run *run, struct run_input input, uint64_t *step_ns, struct error *error) {
         const struct plan *plan = run->plan;
         int r;
 
@@ -78,6 +77,17 @@ static int execute(struct run *run, struct run_input input, float *output, uint6
                 if (step_ns)
                         step_ns[i] = clock_ns() - start;
         }
+        return 0;
+}
+
+static int execute(struct run *run, struct run_input input, float *output, uint64_t *step_ns,
+                   struct error *error) {
+        const struct plan *plan = run->plan;
+        int r;
+
+        r = steps_execute(run, input, step_ns, error);
+        if (r < 0)
+                return r;
         memcpy(output, buffer_address(run, plan->output_buffer), plan->output_elements * sizeof(*output));
         return 0;
 }
@@ -101,6 +111,14 @@ int run_profile(struct run *run, const unsigned char *pixels, float *output, uin
         if (r < 0)
                 return r;
         return execute(run, (struct run_input){.pixels = pixels}, output, step_ns, error);
+}
+
+int run_execute_network(struct run *run, const float *const *inputs, struct error *error) {
+        return steps_execute(run, (struct run_input){.network = inputs}, NULL, error);
+}
+
+const float *run_buffer(struct run *run, uint32_t buffer) {
+        return buffer_address(run, buffer);
 }
 
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/operator.h"
+#include "engine/ops/families.h"
 
 int node_error(struct error *error, int code, const struct node *node) {
         return error_prefix(error, code, "node '%s': %s (opset %d)", node->name, node->type, node->opset);
@@ -300,21 +301,6 @@ static int simplify_gemm(struct graph *graph, struct node *node, struct error *e
         return 0;
 }
 
-/* ---- Dropout ---- */
-
-static bool is_scalar(const struct tensor *tensor, double value) {
-        return tensor && tensor->n_elements == 1 && tensor_real(tensor, 0) == value;
-}
-
-/* Since opset 12 an input can ask for what training does, which is random unless nothing is dropped:
- * exporters write that for a ratio of 0. */
-static int dropout_check(const struct graph *graph, const struct node *node, struct error *error) {
-        if (node_input(node, 2) == VALUE_NONE || is_scalar(graph_input_constant(graph, node, 2), 0) ||
-            is_scalar(graph_input_constant(graph, node, 1), 0))
-                return 0;
-        return error_set(error, ERROR_UNSUPPORTED, "training_mode that is not constant and false");
-}
-
 int graph_simplify(struct graph *graph, struct error *error) {
         _cleanup_(freep) uint32_t *uses = graph_count_uses(graph);
         _cleanup_(freep) uint32_t *producers = graph_find_producers(graph);
@@ -359,5 +345,7 @@ int graph_simplify(struct graph *graph, struct error *error) {
                         return node_error(error, r, node);
         }
         graph->output = aliases_resolve(&aliases, graph->output);
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                graph->network_outputs[i] = aliases_resolve(&aliases, graph->network_outputs[i]);
         return graph_sweep(graph, error);
 }

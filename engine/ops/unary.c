@@ -27,7 +27,6 @@ size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, co
                 {"HardSwish", {.kind = ELTWISE_HARDSWISH}},
                 {"Tanh", {.kind = ELTWISE_TANH}},
                 {"Exp", {.kind = ELTWISE_EXP}},
-                {"Log", {.kind = ELTWISE_LOG}},
                 {"Sqrt", {.kind = ELTWISE_SQRT}},
                 {"Abs", {.kind = ELTWISE_ABS}},
                 {"Silu", {.kind = ELTWISE_SWISH, .alpha = 1}},
