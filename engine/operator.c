@@ -55,11 +55,3 @@ const struct operator* operator_at(size_t index) {
 const struct operator* operator_find_internal(const char *type) {
         return find(internal_operators, ARRAY_SIZE(internal_operators), type, 1);
 }
-
-size_t operator_count(void) {
-        return ARRAY_SIZE(operators);
-}
-
-const struct operator* operator_at(size_t index) {
-        return &operators[index];
-}
