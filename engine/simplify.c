@@ -29,7 +29,7 @@ static void folded_release(struct folded *folded) {
 }
 
 static bool can_fold(const struct graph *graph, const struct node *node) {
-        bool shape_only = is(node, "Shape") || is(node, "Size");
+        bool shape_only = is(node, "Shape") || is(node, "Size") || is(node, "EyeLike");
 
         if (!node->op->fold || node_output(node, 0) == VALUE_NONE)
                 return false;

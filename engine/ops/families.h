@@ -43,6 +43,10 @@ int need_float(const struct value *value, struct error *error);
 /* axis of an attribute or tensor, counted from the end where negative. Fails with ERROR_INVALID. */
 int axis_normalise(size_t *ret_axis, int64_t axis, size_t rank, struct error *error);
 
+/* The element type that an attribute names by its number in onnx.proto. */
+int dtype_of_attribute(enum dtype *ret_dtype, const struct node *node, const char *name,
+                       struct error *error);
+
 /* Integers from attribute name, or where that is absent from the constant input index; *ret_n 0 where there
  * is neither. values has room for TENSOR_MAX_RANK * 2. Fails where the input is not constant. */
 int read_integers(const struct graph *graph, const struct node *node, const char *name, size_t input,

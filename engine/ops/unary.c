@@ -67,6 +67,20 @@ size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, co
         return 0;
 }
 
+/* Integers are clipped in shape arithmetic. */
+OPERATOR_INFER(clip) {
+        const struct value *x;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r < 0)
+                return r;
+        if (!x->constant)
+                return unary_infer(graph, node, error);
+        graph_set_output(graph, node, x->dtype, &x->shape);
+        return 0;
+}
+
 OPERATOR_INFER(unary) {
         struct eltwise eltwise[2];
         const struct value *x;
