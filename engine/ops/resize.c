@@ -181,6 +181,8 @@ OPERATOR_INFER(resize) {
 
 /* ---- one axis ---- */
 
+#define AXIS_MAX_ELEMENTS ((size_t)1 << 20) /* each has its taps in a table */
+
 struct axis_resize {
         size_t outer, from, to, inner, n_taps;
         const struct taps *taps; /* to of them */
@@ -225,9 +227,9 @@ static int axis_lower(struct lowering *lowering, const struct node *node, const 
                 params.outer *= i < axis ? shape->dims[i] : 1;
                 params.inner *= i > axis ? shape->dims[i] : 1;
         }
-        if (params.to > FOLD_MAX_ELEMENTS)
+        if (params.to > AXIS_MAX_ELEMENTS)
                 return error_set(error, ERROR_LIMIT, "more than %zu elements along an axis",
-                                 FOLD_MAX_ELEMENTS);
+                                 AXIS_MAX_ELEMENTS);
         taps = calloc(params.to, sizeof(*taps));
         if (!taps)
                 return error_no_memory(error);

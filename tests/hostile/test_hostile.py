@@ -322,10 +322,16 @@ def messages_of_two_bytes():
     return field(1, 7) + field(7, b"\x0a\x00" * 60000) + field(7, b"\x0a\x00") * 20000
 
 
-@case()
+@case("along an axis", (1, 1, 1, 8))
+def resize_to_a_line():
+    return model([node("Resize", ["input", "", "s"], ["y"], mode="nearest")], "y",
+                 [tensor("s", FLOAT, [4], struct.pack("<4f", 1, 1, 1, 2000000))], shape=("N", 1, 1, 8))
+
+
+@case("activations")
 def resize_by_thousands():
     return model([node("Resize", ["input", "", "s"], ["y"], mode="nearest")], "y",
-                 [tensor("s", FLOAT, [4], struct.pack("<4f", 1, 1, 5000, 5000))])
+                 [tensor("s", FLOAT, [4], struct.pack("<4f", 1, 1, 1000, 1000))])
 
 
 class Hostile(unittest.TestCase):
