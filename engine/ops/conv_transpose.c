@@ -41,7 +41,8 @@ static int sizes_settle(struct conv_transpose *p, const struct node *node, struc
                         int64_t total;
 
                         p->out[i] = output_shape[i] > 0 ? output_shape[i] : p->in[i] * p->stride[i];
-                        total = full - p->out[i];
+                        /* What the result has beyond all kernels stays empty, at its end. */
+                        total = MAX(full - p->out[i], 0);
                         p->begin[i] = upper ? total / 2 : total - total / 2;
                 } else if (strcmp(auto_pad, "VALID") == 0) {
                         p->out[i] = full;
@@ -51,8 +52,6 @@ static int sizes_settle(struct conv_transpose *p, const struct node *node, struc
                 }
                 if (p->out[i] < 1)
                         return error_set(error, ERROR_INVALID, "padding that leaves nothing of the result");
-                if (p->begin[i] < 0)
-                        return error_set(error, ERROR_UNSUPPORTED, "an output_shape beyond the result");
         }
         return 0;
 }
