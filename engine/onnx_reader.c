@@ -157,7 +157,8 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
         if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
                 return external_data_read(ret_tensor, dtype, &shape, proto, reader->directory, error);
 
-        if (proto->has_raw_data) {
+        /* Without any bytes there is nothing to adopt. */
+        if (proto->has_raw_data && (bytes > 0 || proto->raw_data.len > 0)) {
                 if (proto->raw_data.len != bytes)
                         return error_set(error, ERROR_INVALID,
                                          "%zu bytes of raw_data, its shape and type need %zu",

@@ -275,7 +275,7 @@ def work_without_end():
     return model(nodes + more, last)
 
 
-@case("pieces")
+@case("runs to copy")
 def pieces_picked_one_by_one():
     """The table of what to pick is as large as the result."""
     nodes = filled("zero", 1 << 20)
