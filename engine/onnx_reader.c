@@ -189,11 +189,15 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
         if (extent.field != 0)
                 return tensor_locate(ret_tensor, reader, dtype, &shape, extent, error);
 
-        if (proto->has_raw_data) {
+        /* Without any bytes there is nothing to adopt. */
+        if (proto->has_raw_data && (bytes > 0 || proto->raw_data.len > 0)) {
                 if (proto->raw_data.len != bytes)
                         return error_set(error, ERROR_INVALID,
                                          "%zu bytes of raw_data, its shape and type need %zu",
                                          proto->raw_data.len, bytes);
+                /* protobuf-c has no address for no bytes. */
+                if (bytes == 0)
+                        return tensor_new(ret_tensor, dtype, &shape, error);
                 r = tensor_adopt(&tensor, dtype, &shape, proto->raw_data.data, error);
                 if (r < 0)
                         return r;
@@ -331,6 +335,9 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
         struct attribute *attributes;
         int r;
 
+        if (proto->n_attribute > ONNX_MAX_ATTRIBUTES)
+                return error_set(error, ERROR_LIMIT, "%zu attributes, the limit is %u", proto->n_attribute,
+                                 ONNX_MAX_ATTRIBUTES);
         *node = (struct node){.n_inputs = proto->n_input, .n_outputs = proto->n_output, .opset = opset};
         node->type = pool_string(pool, text_or(proto->op_type, "?"));
         node->domain = pool_string(pool, text_or(proto->domain, ""));
@@ -366,6 +373,10 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
                 r = attribute_read(reader, &attributes[i], proto->attribute[i], error);
                 if (r < 0)
                         return r;
+                for (size_t k = 0; k < i; k++)
+                        if (strcmp(attributes[k].name, attributes[i].name) == 0)
+                                return error_set(error, ERROR_INVALID, "attribute '%s' is given twice",
+                                                 attributes[i].name);
         }
         node->attributes = attributes;
         node->n_attributes = proto->n_attribute;
@@ -639,8 +650,10 @@ static int model_read(struct graph **ret_graph, struct source *source, const cha
         r = graph_read(&reader, model, error);
         if (r < 0)
                 return r;
+        reader.graph->constant_bytes = reader.constant_bytes;
         reader.graph->derived_bytes_left =
                 GRAPH_DERIVED_BASE_BYTES + GRAPH_DERIVED_FACTOR * reader.constant_bytes;
+        reader.graph->work_bytes_left = GRAPH_WORK_FACTOR * reader.graph->derived_bytes_left;
         *ret_graph = steal_ptr(&reader.graph);
         return 0;
 }

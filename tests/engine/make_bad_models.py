@@ -7,58 +7,18 @@ expected.tsv has two columns: the file, and a part of the error text (the node, 
 Needs onnx and numpy. Nothing here was asked of ONNX Runtime: each file breaks a rule of the ONNX specification, of
 protobuf, or asks for an operator that does not exist.
 """
+import os
 import pathlib
 import shutil
 
 import numpy as np
 from onnx import TensorProto, helper
 
-from onnx_case import Case, tensor
+import bad_hostile  # noqa: F401, registers its cases
+from bad_case import BAD, bad, external, good, good_with_conv, good_with_nodes, weight, with_second_node
+from onnx_case import tensor
 
 HERE = pathlib.Path(__file__).resolve().parent
-SHAPE = (1, 4, 7, 7)
-BAD = {}
-
-
-def bad(expected):
-    """Registers a function () -> bytes of a file whose error text must contain expected."""
-
-    def register(build):
-        BAD[build.__name__] = (build, expected)
-        return build
-
-    return register
-
-
-def good(change=None, opset=13):
-    """A model of a convolution "conv" with the initializer "weight" and a Relu "relu"; change(model) spoils it."""
-    c = Case("good")
-    c.nodes.append(helper.make_node("Conv", ["input", "weight"], ["features"], name="conv", kernel_shape=[3, 3]))
-    c.nodes.append(helper.make_node("Relu", ["features"], ["activation"], name="relu"))
-    c.initializers.append(tensor("weight", c.filters(8, 4, 3)))
-    model = c.model("activation", SHAPE, opset)
-    if change:
-        change(model)
-    return model.SerializeToString(deterministic=True)
-
-
-def good_with_nodes(*nodes, opset=13):
-    """A model of the given nodes alone."""
-
-    def change(model):
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-
-    return good(change, opset)
-
-
-def good_with_conv(channels=8, weight=(8, 4, 3, 3), **attributes):
-    def change(model):
-        node = helper.make_node("Conv", ["input", "weight"], ["features"], name="conv", **attributes)
-        model.graph.node[0].CopyFrom(node)
-        model.graph.initializer[0].CopyFrom(tensor("weight", np.ones(weight, np.float32)))
-
-    return good(change)
 
 
 # Files
@@ -242,19 +202,6 @@ def two_inputs_without_values():
 # Tensors
 
 
-def weight(**fields):
-    def change(model):
-        initializer = model.graph.initializer[0]
-        for name, value in fields.items():
-            if isinstance(value, list):
-                initializer.ClearField(name)
-                getattr(initializer, name).extend(value)
-            else:
-                setattr(initializer, name, value)
-
-    return good(change)
-
-
 @bad("weight")
 def raw_data_too_short():
     return weight(raw_data=bytes(100))
@@ -304,18 +251,6 @@ def unknown_data_type():
 @bad("weight")
 def weight_of_strings():
     return weight(data_type=TensorProto.STRING, raw_data=b"")
-
-
-def external(location, **extra):
-    def change(model):
-        initializer = model.graph.initializer[0]
-        initializer.ClearField("raw_data")
-        initializer.data_location = TensorProto.EXTERNAL
-        for key, value in {"location": location, **extra}.items():
-            entry = initializer.external_data.add()
-            entry.key, entry.value = key, value
-
-    return good(change)
 
 
 @bad("weight")
@@ -430,18 +365,6 @@ def conv_attribute_of_the_wrong_type():
 def add_of_shapes_that_do_not_broadcast():
     def change(model):
         model.graph.node[1].CopyFrom(helper.make_node("Add", ["features", "input"], ["output"], name="sum"))
-
-    return good(change)
-
-
-def with_second_node(operator, values=None, **attributes):
-    """features -> operator "second" with an initializer "values"."""
-
-    def change(model):
-        inputs = ["features"] + ([] if values is None else ["values"])
-        model.graph.node[1].CopyFrom(helper.make_node(operator, inputs, ["output"], name="second", **attributes))
-        if values is not None:
-            model.graph.initializer.append(tensor("values", values))
 
     return good(change)
 
@@ -569,6 +492,10 @@ def main():
     directory.mkdir()
     for name, data in files.items():
         (directory / f"{name}.onnx").write_bytes(data)
+    (directory / "folder").mkdir()
+    (directory / "folder" / "data").write_bytes(bytes(4))
+    os.symlink("expected.tsv", directory / "link")
+    os.symlink("..", directory / "up")
     rows = [f"{name}.onnx\t{expected}\n" for name, (_, expected) in BAD.items()]
     (directory / "expected.tsv").write_text("".join(rows))
     print(f"{len(files)} files, {sum(map(len, files.values()))} bytes; seeds {write_seeds(files)} bytes")

@@ -22,6 +22,7 @@ import cases_convolution  # noqa: F401  (importing registers the cases)
 import cases_elementwise  # noqa: F401
 import cases_file  # noqa: F401
 import cases_models  # noqa: F401
+import cases_operators  # noqa: F401
 import cases_shape  # noqa: F401
 import cases_watch  # noqa: F401
 from onnx_case import CASES, Case
