@@ -22,6 +22,7 @@ import cases_elementwise  # noqa: F401
 import cases_file  # noqa: F401
 import cases_shape  # noqa: F401
 import cases_watch  # noqa: F401
+import cases_winograd  # noqa: F401
 from onnx_case import CASES, Case
 
 
