@@ -52,9 +52,7 @@ static int trial_init(struct trial *trial, const struct plan *plan, struct error
         int r;
 
         trial->least_ns = UINT64_MAX;
-        if (!size_multiply(&bytes, input.height, input.width) ||
-            !size_multiply(&bytes, bytes, input.channels * sizeof(float)) ||
-            !size_multiply(&bytes, bytes, plan->batch))
+        if (!size_multiply(&bytes, plan->image_elements * sizeof(float), plan->batch))
                 return error_no_memory(error);
         r = run_new(&trial->run, plan, error);
         if (r < 0)
@@ -83,8 +81,7 @@ static int trial_time(struct trial *trial, struct error *error) {
 
 /* Other pixels than those that times are taken with: of one grey, errors could cancel out. */
 static void trial_fill_noise(struct trial *trial, const struct plan *plan) {
-        struct model_input input = model_input(plan->model);
-        size_t n = plan->batch * input.channels * input.height * input.width;
+        size_t n = plan->batch * plan->image_elements;
         uint32_t state = 1;
 
         for (size_t i = 0; i < n; i++) {
@@ -103,8 +100,7 @@ static void trial_fill_noise(struct trial *trial, const struct plan *plan) {
  * alternative]. */
 struct session {
         struct model *model;
-        size_t batch;
-        unsigned threads;
+        struct plan_options plan;
         struct tuning *tuning;
         const struct tuner_options *options;
         size_t n_choices;
@@ -145,7 +141,7 @@ static int measure_variant(struct session *session, size_t variant, size_t *ret_
         _cleanup_(freep) uint64_t *sums = NULL;
         int r;
 
-        r = plan_new_whole(&plan, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = trial_init(&trial, plan, error);
         if (r < 0)
@@ -289,7 +285,7 @@ static int check_winograd(const struct session *session, struct plan *plan, bool
         double relative = 0;
         int r;
 
-        r = plan_new_whole(&reference, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&reference, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = difference(&relative, (struct plan *[]){reference, plan}, error);
         if (r < 0)
@@ -308,7 +304,7 @@ static int settle(struct session *session, struct plan **usual, struct tuning *f
         double ratio;
         int r;
 
-        r = plan_new_whole(&tuned, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&tuned, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = compare(&ratio, (struct plan *[]){*usual, tuned}, session->options, error);
         if (r < 0)
@@ -342,16 +338,20 @@ static int measure_variants(struct session *session, struct error *error) {
         return 0;
 }
 
-static int tune_whole(struct model *model, size_t batch, unsigned threads, struct tuning *tuning,
-                      const struct tuner_options *options, bool *ret_measured, struct error *error) {
+/* A plan of batch images on so many threads, else as in plan_options. */
+static int tune_whole(struct model *model, size_t batch, unsigned threads,
+                      const struct plan_options *plan_options, const struct tuner_options *options,
+                      bool *ret_measured, struct error *error) {
         _cleanup_(session_release) struct session session = {
-                .model = model, .batch = batch, .threads = threads, .tuning = tuning, .options = options};
+                .model = model, .plan = *plan_options, .tuning = plan_options->tuning, .options = options};
         _cleanup_(plan_freep) struct plan *usual = NULL;
         _cleanup_(tuning_freep) struct tuning *found = NULL;
         int r;
 
-        r = plan_new_whole(&usual, model, batch, threads, &(struct plan_taste){0}, error);
-        if (r < 0 || is_answered(usual, tuning))
+        session.plan.batch = batch;
+        session.plan.threads = threads;
+        r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
+        if (r < 0 || is_answered(usual, plan_options->tuning))
                 return r;
         plan_free(steal_ptr(&usual));
         *ret_measured = true;
@@ -359,7 +359,7 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads, struc
         if (r >= 0)
                 r = measure_variants(&session, error);
         if (r >= 0)
-                r = plan_new_whole(&usual, model, batch, threads, &(struct plan_taste){0}, error);
+                r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
         if (r < 0)
                 return r;
         session_answer(&session, usual, found);
@@ -376,7 +376,7 @@ static int try_division(struct plan **best, size_t *best_part, size_t part_batch
         double ratio;
         int r;
 
-        r = plan_new_divided(&plan, model, options->batch, options->threads, part_batch,
+        r = plan_new_divided(&plan, model, options, part_batch,
                              &(struct plan_taste){.tuning = options->tuning}, error);
         if (r >= 0)
                 r = compare(&ratio, (struct plan *[]){*best, plan}, tuner, error);
@@ -402,17 +402,16 @@ static int tune_division(struct model *model, const struct plan_options *options
                 return 0;
         *ret_measured = true;
         if (options->threads > 1) {
-                r = tune_whole(model, share, 1, options->tuning, tuner, ret_measured, error);
+                r = tune_whole(model, share, 1, options, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }
         if (share > 1) {
-                r = tune_whole(model, 1, 1, options->tuning, tuner, ret_measured, error);
+                r = tune_whole(model, 1, 1, options, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }
-        r = plan_new_whole(&best, model, options->batch, options->threads,
-                           &(struct plan_taste){.tuning = options->tuning}, error);
+        r = plan_new_whole(&best, model, options, &(struct plan_taste){.tuning = options->tuning}, error);
         if (r >= 0 && options->threads > 1)
                 r = try_division(&best, &best_part, share, model, options, tuner, error);
         if (r >= 0 && share > 1)
@@ -437,8 +436,7 @@ int tuner_run(struct model *model, const struct plan_options *options, const str
         /* One thread's whole batch, or what all share where it cannot be divided. */
         if (settled.batch == 1 || settled.threads == 1 || settled.batch % settled.threads != 0 ||
             fixed > 0) {
-                r = tune_whole(model, settled.batch, settled.threads, settled.tuning, tuner, ret_measured,
-                               error);
+                r = tune_whole(model, settled.batch, settled.threads, &settled, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }

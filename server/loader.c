@@ -297,8 +297,15 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
 /* Two in a row that do not pay: the next will not either, and each costs twice as much to find out. */
 static void try_batches(struct loader *loader, size_t index) {
         struct context *context = loader->context;
+        const struct model *model = backend_model(context->backends[index]);
         unsigned n_failures = 0;
 
+        if (model_input(model).batch > 0) {
+                log_event(context->log, LOG_LEVEL_INFO, "batches not possible",
+                          LOG_TEXT("model", model_name(model)),
+                          LOG_TEXT("reason", "the file fixes its batch axis: images run one by one"));
+                return;
+        }
         for (size_t batch = 2; batch <= context->options.max_batch && n_failures < 2; batch *= 2) {
                 struct error error = ERROR_NONE;
                 bool pays = false;
