@@ -148,7 +148,7 @@ static void save_tuning(struct loader *loader, size_t index) {
         tuner_identity(identity);
         if (tuning_save(loader->tunings[index], context->options.tune_cache, model_version(model), identity,
                         &error) < 0)
-                log_event(context->log, LOG_LEVEL_WARN, "tuning results not kept",
+                log_event(context->log, LOG_LEVEL_INFO, "tuning results not kept",
                           LOG_TEXT("model", model_name(model)), LOG_TEXT("error", error.text));
 }
 
