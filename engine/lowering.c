@@ -623,13 +623,16 @@ static int watch_value(struct lowering *lowering, uint32_t index, struct watched
                        struct error *error) {
         struct plan *plan = lowering->plan;
         const struct value *value = &plan->graph->values[index];
+        _cleanup_(tensor_unrefp) struct tensor *cast = NULL;
         const struct layout *plain;
         struct operand operand;
         int r;
 
         watched->shape = value->shape;
-        if (value->constant)
-                return tensor_cast(&watched->constant, value->constant, DTYPE_F32, error);
+        if (value->constant) {
+                r = tensor_cast(&cast, value->constant, DTYPE_F32, error);
+                return r < 0 ? r : tensor_hold(&watched->constant, cast, error);
+        }
         plain = layout_plain(plan->kernels, &value->shape);
         if (!plain)
                 return error_no_memory(error);
@@ -660,6 +663,17 @@ static int watch_values(struct lowering *lowering, struct error *error) {
         return 0;
 }
 
+static int hold_constant(struct graph *graph, uint32_t value, struct error *error) {
+        _cleanup_(tensor_unrefp) struct tensor *held = NULL;
+        int r;
+
+        r = tensor_hold(&held, graph->values[value].constant, error);
+        if (r < 0)
+                return r;
+        graph_set_constant(graph, value, held);
+        return 0;
+}
+
 /* Outputs that are constant need no step. */
 static int network_outputs_lower(struct lowering *lowering, struct error *error) {
         struct plan *plan = lowering->plan;
@@ -674,8 +688,12 @@ static int network_outputs_lower(struct lowering *lowering, struct error *error)
                 struct operand output;
                 int r;
 
-                if (value->constant)
+                if (value->constant) {
+                        r = hold_constant(plan->graph, graph->network_outputs[i], error);
+                        if (r < 0)
+                                return r;
                         continue;
+                }
                 r = value->known ? need_float(value, error)
                                  : error_set(error, ERROR_UNSUPPORTED,
                                              "the shape of output '%s' is not known", value->name);

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/blob.h"
 #include "engine/external_data.h"
 #include "engine/operator.h"
+#include "engine/origin.h"
 #include "engine/protobuf_guard.h"
+#include "engine/protobuf_skeleton.h"
 #include "onnx.pb-c.h"
 
 #define OPSET_OLDEST 7
@@ -20,9 +21,20 @@
 #define UNPACK_FACTOR     4u
 #define UNPACK_BASE_BYTES ((size_t)64 << 20)
 
+/* Fields of TensorProto. Packed floats lie in the file as they do in memory. */
+enum { TENSOR_FLOAT_DATA = 4, TENSOR_RAW_DATA = 9, TENSOR_DOUBLE_DATA = 10 };
+
+static const struct protobuf_payloads payloads = {
+        .message = &onnx__tensor_proto__descriptor,
+        .fields = (const unsigned[]){TENSOR_FLOAT_DATA, TENSOR_RAW_DATA, TENSOR_DOUBLE_DATA},
+        .n_fields = 3,
+        .min_bytes = ORIGIN_MIN_BYTES,
+};
+
 struct reader {
         struct graph *graph;
-        const char *directory; /* of external data, or NULL */
+        struct source *source;
+        struct external_data external;
         size_t constant_bytes; /* of all tensors so far */
         struct hsearch_data names;
         bool names_made;
@@ -32,6 +44,7 @@ struct reader {
 static void reader_release(struct reader *reader) {
         if (reader->names_made)
                 hdestroy_r(&reader->names);
+        external_data_release(&reader->external);
         if (reader->graph)
                 graph_free(reader->graph);
 }
@@ -133,9 +146,26 @@ static int tensor_fill(struct tensor *tensor, const Onnx__TensorProto *proto, st
         return 0;
 }
 
+/* The bytes that were left out of proto, where they are what its type and shape need. */
+static int tensor_locate(struct tensor **ret_tensor, struct reader *reader, enum dtype dtype,
+                         const struct shape *shape, struct protobuf_extent extent, struct error *error) {
+        size_t bytes = shape_elements(shape) * dtype_bytes(dtype);
+
+        if ((extent.field == TENSOR_FLOAT_DATA && dtype != DTYPE_F32) ||
+            (extent.field == TENSOR_DOUBLE_DATA && dtype != DTYPE_F64))
+                return error_set(error, ERROR_INVALID, "the values are not in the field of %s",
+                                 dtype_name(dtype));
+        if (extent.bytes != bytes)
+                return error_set(error, ERROR_INVALID, "%ju bytes of %s, its shape and type need %zu",
+                                 (uintmax_t)extent.bytes,
+                                 extent.field == TENSOR_RAW_DATA ? "raw_data" : "values", bytes);
+        return tensor_from_source(ret_tensor, dtype, shape, reader->source, extent.offset, error);
+}
+
 static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__TensorProto *proto,
                        struct error *error) {
         _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        struct protobuf_extent extent = protobuf_extent_of(&proto->base);
         struct shape shape;
         enum dtype dtype;
         size_t bytes;
@@ -155,7 +185,9 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
                                  ONNX_MAX_CONSTANT_BYTES);
 
         if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
-                return external_data_read(ret_tensor, dtype, &shape, proto, reader->directory, error);
+                return external_data_read(ret_tensor, &reader->external, dtype, &shape, proto, error);
+        if (extent.field != 0)
+                return tensor_locate(ret_tensor, reader, dtype, &shape, extent, error);
 
         if (proto->has_raw_data) {
                 if (proto->raw_data.len != bytes)
@@ -539,28 +571,43 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
                                : outputs_read(reader, proto, error);
 }
 
-static int model_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
-                      bool network, struct error *error) {
-        _cleanup_(modelp) Onnx__ModelProto *model = NULL;
-        _cleanup_(reader_release) struct reader reader = {.directory = directory, .network = network};
+static int model_unpack(Onnx__ModelProto **ret_model, const struct source *source, struct error *error) {
+        _cleanup_(protobuf_skeleton_release) struct protobuf_skeleton skeleton = {0};
         struct protobuf_budget budget;
-        size_t limit, n_names = 64;
+        Onnx__ModelProto *model;
+        size_t limit;
         int r;
 
-        if (size == 0)
+        if (source_size(source) == 0)
                 return error_set(error, ERROR_INVALID, "not an ONNX model (the file is empty)");
-        r = protobuf_check(&onnx__model_proto__descriptor, bytes, size, error);
+        r = protobuf_skeleton_read(&skeleton, &onnx__model_proto__descriptor, &payloads, source, error);
         if (r < 0)
                 return r;
-        if (!size_multiply(&limit, size, UNPACK_FACTOR) || !size_add(&limit, limit, UNPACK_BASE_BYTES))
-                return error_set(error, ERROR_LIMIT, "%zu bytes", size);
+        if (!size_multiply(&limit, skeleton.size, UNPACK_FACTOR) ||
+            !size_add(&limit, limit, UNPACK_BASE_BYTES))
+                return error_set(error, ERROR_LIMIT, "%zu bytes", skeleton.size);
         protobuf_budget_init(&budget, limit);
-        model = onnx__model_proto__unpack(&budget.allocator, size, bytes);
+        model = onnx__model_proto__unpack(&budget.allocator, skeleton.size, skeleton.bytes);
         if (!model && budget.exhausted)
                 return error_set(error, ERROR_LIMIT, "takes more than %zu bytes to unpack", limit);
         if (!model)
                 return error_set(error, ERROR_INVALID,
                                  "not an ONNX model (the protobuf message does not parse)");
+        *ret_model = model;
+        return 0;
+}
+
+static int model_read(struct graph **ret_graph, struct source *source, const char *directory, bool network,
+                      struct error *error) {
+        _cleanup_(modelp) Onnx__ModelProto *model = NULL;
+        _cleanup_(reader_release) struct reader reader = {
+                .source = source, .external = {.directory = directory}, .network = network};
+        size_t n_names = 64;
+        int r;
+
+        r = model_unpack(&model, source, error);
+        if (r < 0)
+                return r;
         if (!model->graph)
                 return error_set(error, ERROR_INVALID, "not an ONNX model (it has no graph)");
         if (model->n_functions > 0)
@@ -598,14 +645,13 @@ static int model_read(struct graph **ret_graph, const void *bytes, size_t size, 
         return 0;
 }
 
-int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
-              struct error *error) {
-        return model_read(ret_graph, bytes, size, directory, false, error);
+int onnx_read(struct graph **ret_graph, struct source *source, const char *directory, struct error *error) {
+        return model_read(ret_graph, source, directory, false, error);
 }
 
-int onnx_read_network(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+int onnx_read_network(struct graph **ret_graph, struct source *source, const char *directory,
                       struct error *error) {
-        return model_read(ret_graph, bytes, size, directory, true, error);
+        return model_read(ret_graph, source, directory, true, error);
 }
 
 static void tensor_protop(Onnx__TensorProto **proto) {
@@ -614,18 +660,26 @@ static void tensor_protop(Onnx__TensorProto **proto) {
 }
 
 int onnx_read_tensor(struct tensor **ret_tensor, const void *bytes, size_t size, struct error *error) {
+        _cleanup_(protobuf_skeleton_release) struct protobuf_skeleton skeleton = {0};
         _cleanup_(tensor_protop) Onnx__TensorProto *proto = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        _cleanup_(source_unrefp) struct source *source = NULL;
         _cleanup_(reader_release) struct reader reader = {0};
         struct protobuf_budget budget;
         int r;
 
-        r = protobuf_check(&onnx__tensor_proto__descriptor, bytes, size, error);
+        r = source_borrow(&source, bytes, size, error);
+        if (r >= 0)
+                r = protobuf_skeleton_read(&skeleton, &onnx__tensor_proto__descriptor, &payloads, source,
+                                           error);
         if (r < 0)
                 return r;
+        reader.source = source;
         protobuf_budget_init(&budget, UNPACK_BASE_BYTES);
-        proto = onnx__tensor_proto__unpack(&budget.allocator, size, bytes);
+        proto = onnx__tensor_proto__unpack(&budget.allocator, skeleton.size, skeleton.bytes);
         if (!proto)
                 return error_set(error, budget.exhausted ? ERROR_LIMIT : ERROR_INVALID,
                                  "not an ONNX tensor (the protobuf message does not parse)");
-        return tensor_read(ret_tensor, &reader, proto, error);
+        r = tensor_read(&tensor, &reader, proto, error);
+        return r < 0 ? r : tensor_hold(ret_tensor, tensor, error);
 }

@@ -67,7 +67,9 @@ static int plan_arrange(struct plan *plan, struct error *error) {
                         error, ERROR_LIMIT,
                         "activations of %zu bytes and a scratchpad of %zu, the limit of each is %zu",
                         plan->arena_bytes, plan->scratchpad_bytes, PLAN_MAX_BYTES);
-        plan->arena_bound_bytes = arena_bound(items, n);
+        r = arena_bound(items, n, &plan->arena_bound_bytes, error);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < n; i++)
                 plan->buffers[owners[i]].offset = items[i].offset;
         return 0;
@@ -102,6 +104,7 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
                 r = graph_fuse_inputs(plan->graph, error);
         if (r >= 0)
                 r = plan_lower(plan, model_weights(model), error);
+        weights_settle(model_weights(model));
         if (r >= 0)
                 r = plan_arrange(plan, error);
         if (r < 0)

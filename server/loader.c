@@ -240,6 +240,8 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
                                 "two models are called \"%s\"; name them apart with --model NAME=PATH",
                                 model_name(model));
         r = measure_basics(loader, backend, &costs, error);
+        if (r >= 0)
+                r = model_identify(model, error);
         if (r < 0)
                 return r;
 
