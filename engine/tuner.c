@@ -135,7 +135,7 @@ static void session_note(struct session *session, const struct plan *plan, const
 
 static int measure_variant(struct session *session, size_t variant, size_t *ret_n_variants,
                            struct error *error) {
-        struct plan_taste taste = {.tuning = session->tuning, .variant = variant};
+        struct plan_taste taste = {.variant = variant};
         _cleanup_(plan_freep) struct plan *plan = NULL; /* freed after its run */
         _cleanup_(trial_release) struct trial trial = {0};
         _cleanup_(freep) uint64_t *sums = NULL;
@@ -267,7 +267,7 @@ static int difference(double *ret_difference, struct plan *const plans[2], struc
 }
 
 static bool is_winograd(const char *label) {
-        return strncmp(label, "winograd", strlen("winograd")) == 0;
+        return strstr(label, "winograd") != NULL;
 }
 
 static const char *without_winograd(const struct plan_choice *choice) {
@@ -295,8 +295,9 @@ static int check_winograd(const struct session *session, struct plan *plan, bool
 }
 
 /* Keeps the answers in found where a plan that follows them is faster than the usual one, else the usual
- * ways; and those that are Winograd's only where the result is right. */
-static int settle(struct session *session, struct plan *usual, struct tuning *found, struct error *error) {
+ * ways; and those that are Winograd's only where the result is right. No more than two plans exist at a
+ * time, which share what weights they have in common. */
+static int settle(struct session *session, struct plan **usual, struct tuning *found, struct error *error) {
         struct plan_taste taste = {.tuning = found};
         _cleanup_(plan_freep) struct plan *tuned = NULL;
         bool good;
@@ -305,9 +306,11 @@ static int settle(struct session *session, struct plan *usual, struct tuning *fo
 
         r = plan_new_whole(&tuned, session->model, &session->plan, &taste, error);
         if (r >= 0)
-                r = compare(&ratio, (struct plan *[]){usual, tuned}, session->options, error);
-        if (r >= 0)
-                r = check_winograd(session, tuned, &good, error);
+                r = compare(&ratio, (struct plan *[]){*usual, tuned}, session->options, error);
+        if (r < 0)
+                return r;
+        plan_free(steal_ptr(usual));
+        r = check_winograd(session, tuned, &good, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < tuned->n_choices; i++) {
@@ -320,39 +323,47 @@ static int settle(struct session *session, struct plan *usual, struct tuning *fo
         return 0;
 }
 
+static int measure_variants(struct session *session, struct error *error) {
+        size_t n_variants = 0;
+        int r;
+
+        for (size_t variant = 0; variant == 0 || variant < n_variants; variant++) {
+                if (variant >= VARIANTS_FAST && session->options->effort != TUNE_FULL)
+                        break;
+                r = measure_variant(session, variant, &n_variants, error);
+                /* An alternative that cannot be made is none; the usual plan must be possible. */
+                if (r < 0 && (variant == 0 || r != ERROR_UNSUPPORTED))
+                        return r;
+        }
+        return 0;
+}
+
 /* A plan of batch images on so many threads, else as in plan_options. */
 static int tune_whole(struct model *model, size_t batch, unsigned threads,
                       const struct plan_options *plan_options, const struct tuner_options *options,
                       bool *ret_measured, struct error *error) {
         _cleanup_(session_release) struct session session = {
-                .model = model, .plan = *plan_options, .options = options};
+                .model = model, .plan = *plan_options, .tuning = plan_options->tuning, .options = options};
         _cleanup_(plan_freep) struct plan *usual = NULL;
         _cleanup_(tuning_freep) struct tuning *found = NULL;
-        struct tuning *tuning = plan_options->tuning;
-        size_t n_variants = 0;
         int r;
 
         session.plan.batch = batch;
         session.plan.threads = threads;
         r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
-        if (r < 0 || is_answered(usual, tuning))
+        if (r < 0 || is_answered(usual, plan_options->tuning))
                 return r;
+        plan_free(steal_ptr(&usual));
         *ret_measured = true;
         r = tuning_new(&found, error);
+        if (r >= 0)
+                r = measure_variants(&session, error);
+        if (r >= 0)
+                r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
         if (r < 0)
                 return r;
-        session.tuning = NULL;
-        for (size_t variant = 0; variant == 0 || variant < n_variants; variant++) {
-                if (variant >= VARIANTS_FAST && options->effort != TUNE_FULL)
-                        break;
-                r = measure_variant(&session, variant, &n_variants, error);
-                /* An alternative that cannot be made is none; the usual plan must be possible. */
-                if (r < 0 && (variant == 0 || r != ERROR_UNSUPPORTED))
-                        return r;
-        }
         session_answer(&session, usual, found);
-        session.tuning = tuning;
-        return settle(&session, usual, found, error);
+        return settle(&session, &usual, found, error);
 }
 
 /* ---- how a batch is divided ---- */

@@ -25,6 +25,7 @@ import cases_models  # noqa: F401
 import cases_operators  # noqa: F401
 import cases_shape  # noqa: F401
 import cases_watch  # noqa: F401
+import cases_winograd  # noqa: F401
 from onnx_case import CASES, Case
 
 
