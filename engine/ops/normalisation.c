@@ -289,6 +289,8 @@ OPERATOR_LOWER(lrn) {
                                     .params_bytes = sizeof(lrn),
                                     .n_inputs = 1,
                                     .n_outputs = 1,
+                                    .flop = 2.0 * (double)(lrn.images * lrn.channels * lrn.n) *
+                                            (double)MIN(lrn.before + lrn.after + 1, lrn.channels),
                             },
                             error);
 }

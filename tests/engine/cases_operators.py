@@ -66,6 +66,16 @@ def einsum_that_transposes(c):
     return c.add("Einsum", rows(c, 3), equation="abc->cab")
 
 
+@case((1, 4, 5, 5))
+def einsum_of_diagonals_after_dots(c):
+    return c.add("Einsum", c.add("Relu", "input"), equation="...ii->...i")
+
+
+@case((1, 4, 3, 5))
+def einsum_that_sums_over_one_of_two(c):
+    return c.add("Einsum", rows(c, 3), c.uniform(4, 7), equation="aij,ak->ik")
+
+
 # Reductions
 
 
