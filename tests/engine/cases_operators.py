@@ -169,6 +169,11 @@ def layer_normalization_without_bias_of_two_dimensions(c):
     return c.add("LayerNormalization", "input", c.uniform(3, 5), axis=2, epsilon=1e-3)
 
 
+@case((2, 4, 3, 5))
+def mean_variance_normalization_of_the_middle(c):
+    return c.add("MeanVarianceNormalization", c.add("Relu", "input"), axes=[1, 3])
+
+
 @case((1, 4, 3, 5), opset=17)
 def dropout_of_training_that_drops_nothing(c):
     return c.add("Dropout", c.add("Relu", "input"), np.float32(0), np.array(True))
