@@ -271,6 +271,8 @@ static int gather_nd_runs(struct runs *ret_runs, const struct graph *graph, cons
         return 0;
 }
 
+#define CONDITION_MAX 65536u
+
 /* The runs along axis that a constant of booleans chooses; without an axis, of the flattened data. */
 static int compress_read(size_t *ret_axis, struct shape *ret_x, size_t *ret_n, const struct graph *graph,
                          const struct node *node, struct error *error) {
@@ -294,6 +296,9 @@ static int compress_read(size_t *ret_axis, struct shape *ret_x, size_t *ret_n, c
         if (condition->dtype != DTYPE_BOOL || condition->shape.rank != 1 ||
             condition->n_elements > ret_x->dims[*ret_axis])
                 return error_set(error, ERROR_INVALID, "a condition that does not fit the data");
+        /* Counted whenever the shape is asked for. */
+        if (condition->n_elements > CONDITION_MAX)
+                return error_set(error, ERROR_LIMIT, "a condition of more than %u elements", CONDITION_MAX);
         *ret_n = 0;
         for (size_t i = 0; i < condition->n_elements; i++)
                 *ret_n += tensor_integer(condition, i) != 0;

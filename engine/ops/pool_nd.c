@@ -10,8 +10,7 @@
  * maxima, which are integers and therefore only folded.
  */
 
-#define SPATIAL_MAX         (TENSOR_MAX_RANK - 2u)
-#define FOLD_MAX_OPERATIONS 1e8 /* half a second */
+#define SPATIAL_MAX (TENSOR_MAX_RANK - 2u)
 
 struct pool_nd {
         size_t planes, n; /* of all images and channels; of spatial dimensions */

@@ -74,13 +74,13 @@ def external(location, **extra):
     return good(change)
 
 
-def with_second_node(operator, values=None, **attributes):
-    """features -> operator "second" with an initializer "values"."""
+def with_second_node(operator, *values, opset=13, **attributes):
+    """features -> operator "second" with the values as initializers."""
 
     def change(model):
-        inputs = ["features"] + ([] if values is None else ["values"])
-        model.graph.node[1].CopyFrom(helper.make_node(operator, inputs, ["output"], name="second", **attributes))
-        if values is not None:
-            model.graph.initializer.append(tensor("values", values))
+        names = [f"values_{index}" if index else "values" for index in range(len(values))]
+        node = helper.make_node(operator, ["features"] + names, ["output"], name="second", **attributes)
+        model.graph.node[1].CopyFrom(node)
+        model.graph.initializer.extend(map(tensor, names, values))
 
-    return good(change)
+    return good(change, opset)

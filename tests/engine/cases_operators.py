@@ -66,6 +66,16 @@ def einsum_that_transposes(c):
     return c.add("Einsum", rows(c, 3), equation="abc->cab")
 
 
+@case((1, 4, 5, 5))
+def einsum_of_diagonals_after_dots(c):
+    return c.add("Einsum", c.add("Relu", "input"), equation="...ii->...i")
+
+
+@case((1, 4, 3, 5))
+def einsum_that_sums_over_one_of_two(c):
+    return c.add("Einsum", rows(c, 3), c.uniform(4, 7), equation="aij,ak->ik")
+
+
 # Reductions
 
 
@@ -157,6 +167,11 @@ def division_by_data_that_is_broadcast(c):
 @case((1, 4, 3, 5), opset=17)
 def layer_normalization_without_bias_of_two_dimensions(c):
     return c.add("LayerNormalization", "input", c.uniform(3, 5), axis=2, epsilon=1e-3)
+
+
+@case((2, 4, 3, 5))
+def mean_variance_normalization_of_the_middle(c):
+    return c.add("MeanVarianceNormalization", c.add("Relu", "input"), axes=[1, 3])
 
 
 @case((1, 4, 3, 5), opset=17)

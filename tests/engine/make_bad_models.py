@@ -470,6 +470,129 @@ def cast_to_a_type_that_does_not_exist():
     return with_second_node("Cast", to=99)
 
 
+# Operators that pick, move and compare: what their constants ask for must exist
+
+
+@bad("second")
+def gather_of_an_index_beyond_the_data():
+    return with_second_node("Gather", np.array([3, 8], np.int64), axis=1)
+
+
+@bad("second")
+def gather_elements_of_indices_larger_than_the_data():
+    return with_second_node("GatherElements", np.zeros((2, 9, 9, 9), np.int64), axis=1)
+
+
+@bad("second")
+def gather_nd_deeper_than_the_data():
+    return with_second_node("GatherND", np.zeros((1, 5), np.int64))
+
+
+@bad("second")
+def scatter_nd_of_updates_that_do_not_fit():
+    return with_second_node("ScatterND", np.array([[0, 1]], np.int64), np.ones((3, 3), np.float32))
+
+
+@bad("second")
+def split_into_parts_of_other_sum():
+    return with_second_node("Split", np.array([9], np.int64), axis=1)
+
+
+@bad("second")
+def split_of_a_negative_size():
+    return with_second_node("Split", np.array([-8], np.int64), axis=1)
+
+
+@bad("second")
+def expand_to_what_does_not_broadcast():
+    return with_second_node("Expand", np.array([1, 3, 5, 5], np.int64))
+
+
+@bad("second")
+def expand_beyond_all_limits():
+    return with_second_node("Expand", np.array([2**40, 2**40, 1, 1, 1, 1], np.int64))
+
+
+@bad("second")
+def tile_of_overflowing_repeats():
+    return with_second_node("Tile", np.array([2**62, 4, 1, 1], np.int64))
+
+
+@bad("second")
+def slice_of_step_0():
+    zero, one = np.array([0], np.int64), np.array([1], np.int64)
+    return with_second_node("Slice", zero, one, one, zero)
+
+
+@bad("second")
+def where_of_a_condition_that_is_no_bool():
+    return with_second_node("Where", np.ones((1, 8, 5, 5), np.float32), np.ones((1,), np.float32))
+
+
+@bad("second")
+def reduce_of_an_axis_beyond_the_rank():
+    return with_second_node("ReduceMax", axes=[4])
+
+
+@bad("second")
+def einsum_of_another_rank():
+    return with_second_node("Einsum", equation="abc->abc")
+
+
+@bad("second")
+def einsum_of_a_label_from_nowhere():
+    return with_second_node("Einsum", equation="abcd->abcz")
+
+
+@bad("second")
+def einsum_of_more_letters_than_dimensions_can_be():
+    return with_second_node("Einsum", equation="abcdefghijklmnop->a")
+
+
+@bad("second")
+def resize_by_a_negative_scale():
+    return with_second_node("Resize", np.zeros(0, np.float32), np.array([1, 1, -2, 1], np.float32))
+
+
+@bad("second")
+def resize_beyond_all_limits():
+    return with_second_node("Resize", np.zeros(0, np.float32), np.array([1, 1, 1e30, 1], np.float32))
+
+
+@bad("second")
+def top_k_of_more_than_there_is():
+    return with_second_node("TopK", np.array([99], np.int64))
+
+
+@bad("second")
+def layer_normalization_of_a_scale_that_does_not_fit():
+    return with_second_node("LayerNormalization", np.ones((4,), np.float32), opset=17)
+
+
+@bad("second")
+def transposed_convolution_of_other_channels():
+    return with_second_node("ConvTranspose", np.ones((7, 2, 3, 3), np.float32))
+
+
+@bad("second")
+def pool_whose_padding_exceeds_its_kernel():
+    return with_second_node("MaxPool", kernel_shape=[2, 2], pads=[3, 3, 3, 3])
+
+
+@bad("second")
+def depth_to_space_of_blocks_that_do_not_divide():
+    return with_second_node("DepthToSpace", blocksize=3)
+
+
+@bad("'input' is not a tensor")
+def input_that_is_a_sequence():
+    def change(model):
+        kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [1, 4, 7, 7]))
+        model.graph.input[0].type.CopyFrom(kind)
+
+    return good(change)
+
+
 def write_seeds(files):
     """Small files of both kinds for the fuzzer: it starts where the reader has been."""
     corpus = HERE.parent / "fuzz" / "corpus" / "onnx"
