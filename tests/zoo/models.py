@@ -234,7 +234,7 @@ def write_document(path, results, names, isas, python):
         "* **pixels**: of a side; the smallest picture for which torchvision has weights.",
         "* **loads in**: start of the program, reading, planning for one picture, and its end.",
         "* **batch 1, batch 4**: the largest difference to ONNX Runtime "
-        f"{onnxruntime.__version__} in units of the largest score. At most {zoo.TOLERANCE_TRANSFORMER:g} is asked of "
+        f"{onnxruntime.__version__}, for each picture in units of its largest score. At most {zoo.TOLERANCE_TRANSFORMER:g} is asked of "
         f"{', '.join(zoo.TRANSFORMERS[:-1])} and {zoo.TRANSFORMERS[-1]}, {zoo.TOLERANCE:g} of the others.",
         "* **one picture**: the least time of one run on one thread with the first instruction set; and how many times as "
         "long ONNX Runtime takes, measured by turns.",
