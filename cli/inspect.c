@@ -159,6 +159,13 @@ static int print_json(const struct view *view, struct error *error) {
         cJSON_AddNumberToObject(child, "channels", (double)input.channels);
         cJSON_AddNumberToObject(child, "height", (double)input.height);
         cJSON_AddNumberToObject(child, "width", (double)input.width);
+        cJSON_AddStringToObject(child, "layout", input.channels_last ? "NHWC" : "NCHW");
+        if (input.batch > 0)
+                cJSON_AddNumberToObject(child, "batch", (double)input.batch);
+        child = cJSON_AddObjectToObject(object, "output");
+        cJSON_AddStringToObject(child, "name", model_output_name(model));
+        cJSON_AddStringToObject(child, "scores",
+                                model_gives_probabilities(model) ? "probabilities" : "logits");
         cJSON_AddNumberToObject(object, "classes", (double)model_n_classes(model));
         cJSON_AddStringToObject(object, "precision", model_precision(model));
         cJSON_AddStringToObject(object, "precision_why", model_precision_why(model));
@@ -202,6 +209,7 @@ static void print_name(const char *name) {
 static void print_header(const struct view *view) {
         const struct model *model = view->model;
         struct model_input input = model_input(model);
+        char input_text[MODEL_INPUT_TEXT_BYTES];
 
         printf("%s", terminal_style(stdout, TERMINAL_BOLD));
         terminal_print_text(stdout, model_name(model), SIZE_MAX);
@@ -212,7 +220,13 @@ static void print_header(const struct view *view) {
                (double)model_n_parameters(model) / 1e6);
         print_name("input");
         terminal_print_text(stdout, input.name, 64);
-        printf(" [N, %zu, %zu, %zu]\n", input.channels, input.height, input.width);
+        printf(" %s\n", model_input_text(model, input_text));
+        print_name("output");
+        terminal_print_text(stdout, model_output_name(model), 64);
+        printf(": %s", model_gives_probabilities(model) ? "probabilities" : "logits");
+        if (model_n_outputs(model) > 1)
+                printf("; the file has %zu outputs", model_n_outputs(model));
+        putchar('\n');
         print_name("classes");
         printf("%zu\n", model_n_classes(model));
         print_name("precision");

@@ -87,13 +87,13 @@ class Exported:
 
 def pictures(batch, side=224):
     """[N, 3, side, side]: noise over a gradient, each image another one, so that mixing them up shows. All are like those
-    for which export.py made the statistics: with twice the contrast, gates that multiply (squeeze and excitation) let
+    for which export.py made the statistics: with more contrast, gates that multiply (squeeze and excitation) let
     activations grow from layer to layer until the last bit of a picture decides."""
     random = np.random.default_rng(7)
-    ramp = np.linspace(-0.3, 0.3, side, dtype=np.float32)
+    ramp = np.linspace(-0.2, 0.2, side, dtype=np.float32)
     images = random.standard_normal((batch, 3, side, side), np.float32)
     for index in range(batch):
-        images[index] = images[index] * (0.8 + 0.1 * index) + (ramp[:, None] if index % 2 else ramp)
+        images[index] = images[index] * (0.7 + 0.08 * index) + (ramp[:, None] if index % 2 else ramp)
     return images
 
 
