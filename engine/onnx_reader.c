@@ -1,11 +1,11 @@
 #include "engine/onnx_reader.h"
 
 #include <inttypes.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "engine/external_data.h"
 #include "engine/operator.h"
 #include "engine/origin.h"
@@ -36,14 +36,12 @@ struct reader {
         struct source *source;
         struct external_data external;
         size_t constant_bytes; /* of all tensors so far */
-        struct hsearch_data names;
-        bool names_made;
-        bool network; /* see onnx_read_network() */
+        struct names names;    /* of values */
+        bool network;          /* see onnx_read_network() */
 };
 
 static void reader_release(struct reader *reader) {
-        if (reader->names_made)
-                hdestroy_r(&reader->names);
+        names_release(&reader->names);
         external_data_release(&reader->external);
         if (reader->graph)
                 graph_free(reader->graph);
@@ -61,15 +59,13 @@ static const char *text_or(const char *text, const char *otherwise) {
 /* ---- values by name ---- */
 
 static uint32_t value_find(struct reader *reader, const char *name) {
-        ENTRY *found;
+        uint32_t value = VALUE_NONE;
 
-        if (!hsearch_r((ENTRY){.key = (char *)name}, FIND, &found, &reader->names))
-                return VALUE_NONE;
-        return (uint32_t)(uintptr_t)found->data;
+        names_find(&reader->names, name, &value);
+        return value;
 }
 
 static int value_define(struct reader *reader, uint32_t *ret_value, const char *name, struct error *error) {
-        ENTRY *entered;
         uint32_t value;
         int r;
 
@@ -80,9 +76,7 @@ static int value_define(struct reader *reader, uint32_t *ret_value, const char *
         r = graph_add_value(reader->graph, &value, name, error);
         if (r < 0)
                 return r;
-        if (!hsearch_r((ENTRY){.key = (char *)reader->graph->values[value].name,
-                               .data = (void *)(uintptr_t)value},
-                       ENTER, &entered, &reader->names))
+        if (!names_add(&reader->names, reader->graph->values[value].name, value))
                 return error_no_memory(error);
         *ret_value = value;
         return 0;
@@ -642,10 +636,9 @@ static int model_read(struct graph **ret_graph, struct source *source, const cha
                 n_names += model->graph->node[i]->n_output;
         if (n_names > ONNX_MAX_VALUES)
                 return error_set(error, ERROR_LIMIT, "more than %u values", ONNX_MAX_VALUES);
-        /* A quarter more than names, so that open addressing keeps its probes short. */
-        if (!hcreate_r(n_names + n_names / 4, &reader.names))
-                return error_no_memory(error);
-        reader.names_made = true;
+        r = names_init(&reader.names, n_names, error);
+        if (r < 0)
+                return r;
 
         r = graph_read(&reader, model, error);
         if (r < 0)
