@@ -44,6 +44,7 @@ struct step {
 /* A value that the model is watched for: in the arena until the end of a run, or constant. */
 struct watched {
         uint32_t buffer;
+        size_t offset;           /* bytes, from the buffer's start */
         struct tensor *constant; /* float32, a reference; NULL: in buffer */
         struct shape shape;
 };
@@ -102,6 +103,9 @@ int run_profile_input(struct run *run, struct run_input input, float *output, ui
 /* The question of how a batch is divided among threads, and the label of one answer. */
 void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads);
 void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch);
+
+/* The plan that has the steps: the part of a divided one. */
+const struct plan *plan_with_steps(const struct plan *plan);
 
 /* Fills steps, buffers and the output from the plan's graph; constants go to weights. */
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error);

@@ -197,7 +197,9 @@ const float *run_watched(const struct run *run, size_t index) {
 
         if (watched->constant)
                 return watched->constant->data;
-        return buffer->constant ? buffer->constant : (const void *)(run->arena + buffer->offset);
+        return (const void *)((buffer->constant ? (const unsigned char *)buffer->constant
+                                                : run->arena + buffer->offset) +
+                              watched->offset);
 }
 
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error) {

@@ -2,6 +2,7 @@
 #include "cli/common.h"
 #include "cli/inspect/picture.h"
 #include "cli/inspect/view.h"
+#include "cli/tune.h"
 #include "engine/cpu.h"
 
 struct inspect_values {
@@ -10,6 +11,7 @@ struct inspect_values {
         unsigned threads;
         size_t batch;
         bool profile, json;
+        struct tune_values tune;
 };
 
 static const struct option inspect_options[] = {
@@ -38,6 +40,7 @@ static const struct option inspect_options[] = {
          .type = OPTION_BOOL,
          .offset = offsetof(struct inspect_values, json),
          .help = "print one object instead of the tables"},
+        OPTION_ROWS_TUNE(struct inspect_values),
         OPTION_ROW_CONFIG(struct inspect_values),
         {0},
 };
@@ -46,10 +49,12 @@ static void inspect_init(void *values) {
         struct inspect_values *v = values;
 
         v->batch = 1;
+        v->tune.effort = TUNE_FAST;
 }
 
 static int inspect(const struct inspect_values *v, const char *path, struct error *error) {
         _cleanup_(view_release) struct view view = {0};
+        _cleanup_(tuning_freep) struct tuning *tuning = NULL;
         struct plan_options options = {.batch = v->batch,
                                        .threads = v->threads > 0 ? v->threads : cpu_count()};
         int r;
@@ -57,7 +62,9 @@ static int inspect(const struct inspect_values *v, const char *path, struct erro
         r = common_open_model(&view.model, path, error);
         if (r < 0)
                 return r;
-        r = plan_new(&view.plan, view.model, &options, error);
+        r = tune_plan(&tuning, view.model, &options, &v->tune, error);
+        if (r >= 0)
+                r = plan_new(&view.plan, view.model, &options, error);
         if (r < 0)
                 return r;
         if (v->profile) {

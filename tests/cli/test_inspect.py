@@ -21,7 +21,7 @@ HOSTILE = b'<"&\xff\\\x1b'  # as long as conv_0
 
 def run(*words, **environment):
     env = {key: value for key, value in os.environ.items() if not key.startswith("SACCADE") and key != "COLUMNS"}
-    env["LC_ALL"] = "C.UTF-8"
+    env.update(LC_ALL="C.UTF-8", SACCADE_TUNE="off")
     return subprocess.run([SACCADE, *map(str, words)], capture_output=True, timeout=TIMEOUT, env={**env, **environment})
 
 
@@ -132,13 +132,30 @@ class Profile(WithDirectory):
             self.assertEqual(model["reorders"], len(moved))
             n_reorders += len(moved)
             for step in moved:
-                pattern = r" takes \w+, .* gives \w+" if step["op"] == "Reorder" else " overwrites it, and it is read"
+                pattern = r" takes \w+, .* gives \w+| overwrites it, and it is read| needs it in a slice of"
                 self.assertRegex(step["why"], pattern)
             for step in model["steps"]:
                 self.assertEqual("why" in step, step["class"] == "reorder", step)
             if n_reorders > 20:
                 return
         self.assertGreater(n_reorders, 0)
+
+
+class DividedBatch(WithDirectory):
+    def test_steps_are_those_of_a_part_and_the_run_is_whole(self):
+        def profile(batch):
+            return json.loads(self.check(run("inspect", "--json", "--profile", "--threads", 2, "--batch", batch)).stdout)
+
+        one, four = profile(1), profile(4)
+        if not four["part_batch"]:
+            self.skipTest("batches are not divided among threads here")
+        self.assertEqual(4 % four["part_batch"], 0)
+        self.assertAlmostEqual(four["flop"] / one["flop"], 4, places=4)
+        self.assertAlmostEqual(sum(step["flop"] for step in four["steps"]) / four["flop"], four["part_batch"] / 4, places=4)
+        # A step has one thread there, and all of them in the other plan.
+        self.assertAlmostEqual(one["peak_gflop_per_s"] / four["peak_gflop_per_s"], 2, delta=0.6)
+        self.assertAlmostEqual(four["run_peak_share"] * 2 * four["peak_gflop_per_s"] * four["run_ms"] * 1e6,
+                               four["flop"], delta=0.01 * four["flop"])
 
 
 class Graph(WithDirectory):
