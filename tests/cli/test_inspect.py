@@ -110,6 +110,12 @@ class Profile(WithDirectory):
         # A residual sum reads the convolution before it and the block's input.
         self.assertGreaterEqual(min(len(step["reads"]) for step in steps if "+Add" in step["op"]), 2)
 
+    def test_what_slices_of_a_concatenation_hold_is_read(self):
+        for path in sorted(VECTORS.glob("*concat*")):
+            steps = json.loads(self.check(run("inspect", path, "--json")).stdout)["steps"]
+            read = {source for step in steps for source in step["reads"]}
+            self.assertEqual(read, set(range(len(steps) - 1)), path)
+
     def test_memory_adds_up(self):
         model = self.model
         self.assertAlmostEqual(model["arena_bytes"] / model["arena_bound_bytes"], model["arena_ratio"], places=3)
