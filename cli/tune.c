@@ -10,10 +10,7 @@
 const char *const TUNE_CHOICES[] = {"off", "fast", "full", NULL};
 const char *const WINOGRAD_CHOICES[] = {"on", "off", NULL};
 
-#define WINOGRAD_OFF 1
-
-/* The directory for answers; NULL: nowhere, as where there is no home. To be freed. */
-static char *cache_directory(const char *option) {
+char *tune_cache_directory(const char *option) {
         const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
         char *directory = NULL;
 
@@ -35,7 +32,7 @@ static void warn(const struct error *error) {
 int tune_plan(struct tuning **tuning, struct model *model, struct plan_options *options,
               const struct tune_values *values, struct error *error) {
         const struct tuner_options tuner = {.effort = (enum tune_effort)values->effort};
-        _cleanup_(freep) char *directory = cache_directory(values->cache);
+        _cleanup_(freep) char *directory = tune_cache_directory(values->cache);
         char identity[TUNING_MAX_TEXT];
         struct error trouble = ERROR_NONE;
         bool measured = false;

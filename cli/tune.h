@@ -1,5 +1,6 @@
 #pragma once
-/* tune: the options by which subcommands measure a model's plans before they use them, and where that is kept. */
+/* tune: the options by which subcommands measure a model's plans before they use them, and where that is
+ * kept. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -30,18 +31,24 @@ struct tune_values {
                  .offset = offsetof(type_, tune.cache),                                                     \
                  .help = "where that is remembered; \"\": nowhere",                                         \
                  .default_text = "$XDG_CACHE_HOME/saccade or ~/.cache/saccade"},                            \
-                {.name = "winograd",                                                                        \
-                 .argument = "on|off",                                                                      \
-                 .type = OPTION_ENUM,                                                                       \
-                 .choices = WINOGRAD_CHOICES,                                                               \
-                 .offset = offsetof(type_, tune.winograd),                                                  \
-                 .help = "off: compute 3x3 convolutions as they are defined: slower, with less memory, "    \
-                         "equal to others in the last bits"}
+        {                                                                                                   \
+                .name = "winograd", .argument = "on|off", .type = OPTION_ENUM, .choices = WINOGRAD_CHOICES, \
+                .offset = offsetof(type_, tune.winograd),                                                   \
+                .help = "off: compute 3x3 convolutions as they are defined: slower, with less memory, "     \
+                        "equal to others in the last bits"                                                  \
+        }
+
+#define WINOGRAD_OFF 1
+
+/* The directory that option, or where it is NULL the environment, names; NULL: nowhere, as where there is no
+ * home. To be freed. */
+char *tune_cache_directory(const char *option);
 
 /*
- * Answers for the plan that options asks for: those of the cache, and those that are measured now where effort
- * says so; kept in the cache. Sets options->tuning to *ret_tuning, and options->no_winograd. A cache that cannot
- * be read or written is a warning. May be called again for other options of the same model and tuning.
+ * Answers for the plan that options asks for: those of the cache, and those that are measured now where
+ * effort says so; kept in the cache. Sets options->tuning to *ret_tuning, and options->no_winograd. A cache
+ * that cannot be read or written is a warning. May be called again for other options of the same model and
+ * tuning.
  */
 int tune_plan(struct tuning **tuning, struct model *model, struct plan_options *options,
               const struct tune_values *values, struct error *error);

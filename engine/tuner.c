@@ -140,8 +140,8 @@ static void session_note(struct session *session, const struct plan *plan, const
 static int measure_variant(struct session *session, size_t variant, size_t *ret_n_variants,
                            struct error *error) {
         struct plan_taste taste = {.tuning = session->tuning, .variant = variant};
+        _cleanup_(plan_freep) struct plan *plan = NULL; /* freed after its run */
         _cleanup_(trial_release) struct trial trial = {0};
-        _cleanup_(plan_freep) struct plan *plan = NULL;
         _cleanup_(freep) uint64_t *sums = NULL;
         int r;
 

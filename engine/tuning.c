@@ -157,10 +157,16 @@ static char *next_line(char **at, char *end) {
         return line;
 }
 
-static int parse_checked(struct tuning *tuning, char *text, char *end, const char *identity,
-                         struct error *error) {
-        char *line = next_line(&text, end);
+int tuning_parse_lines(struct tuning *tuning, const void *bytes, size_t size, const char *identity,
+                       struct error *error) {
+        _cleanup_(freep) char *copy = malloc(size + 1);
+        char *text = copy, *end, *line;
 
+        if (!copy)
+                return error_no_memory(error);
+        memcpy(copy, bytes, size);
+        end = copy + size;
+        line = next_line(&text, end);
         if (!line || strcmp(line, FILE_MAGIC) != 0)
                 return error_set(error, ERROR_INVALID, "the first line is not '" FILE_MAGIC "'");
         line = next_line(&text, end);
@@ -181,7 +187,7 @@ static int parse_checked(struct tuning *tuning, char *text, char *end, const cha
 int tuning_parse(struct tuning *tuning, const void *bytes, size_t size, const char *identity,
                  struct error *error) {
         size_t tail = strlen(CHECKSUM_WORD) + 1 + CHECKSUM_CHARS + 1;
-        _cleanup_(freep) char *copy = NULL;
+        const char *text = bytes, *sum = size < tail ? text : text + size - tail;
         char expected[CHECKSUM_CHARS + 1];
 
         if (size > TUNING_MAX_FILE_BYTES)
@@ -189,17 +195,12 @@ int tuning_parse(struct tuning *tuning, const void *bytes, size_t size, const ch
                                  TUNING_MAX_FILE_BYTES);
         if (size < tail || memchr(bytes, '\0', size))
                 return error_set(error, ERROR_INVALID, "cut off, or no text");
-        copy = malloc(size + 1);
-        if (!copy)
-                return error_no_memory(error);
-        memcpy(copy, bytes, size);
-        copy[size] = '\0';
-        checksum(expected, copy, size - tail);
-        if (strncmp(copy + size - tail, CHECKSUM_WORD " ", strlen(CHECKSUM_WORD) + 1) != 0 ||
-            strncmp(copy + size - 1 - CHECKSUM_CHARS, expected, CHECKSUM_CHARS) != 0 ||
-            copy[size - 1] != '\n')
+        checksum(expected, text, size - tail);
+        if (memcmp(sum, CHECKSUM_WORD " ", strlen(CHECKSUM_WORD) + 1) != 0 ||
+            memcmp(text + size - 1 - CHECKSUM_CHARS, expected, CHECKSUM_CHARS) != 0 ||
+            text[size - 1] != '\n')
                 return error_set(error, ERROR_INVALID, "the checksum at the end is not that of the text");
-        return parse_checked(tuning, copy, copy + size - tail, identity, error);
+        return tuning_parse_lines(tuning, bytes, size - tail, identity, error);
 }
 
 static int path_of(char **ret_path, const char *directory, const char *version, const char *suffix,
