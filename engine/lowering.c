@@ -226,6 +226,14 @@ static const char *order_of(const struct layout *layout, char buffer[LAYOUT_TEXT
         return space ? space + 1 : text;
 }
 
+/* Says what the step just added is good for; why: from the plan's pool. */
+static int explain(struct lowering *lowering, const char *why, struct error *error) {
+        if (!why)
+                return error_no_memory(error);
+        lowering->plan->steps[lowering->plan->n_steps - 1].why = why;
+        return 0;
+}
+
 /* Says what the step just added, which brings from into the layout to, is good for. */
 static int explain_reorder(struct lowering *lowering, const struct node *node, struct operand from,
                            const struct layout *to, struct error *error) {
@@ -238,10 +246,7 @@ static int explain_reorder(struct lowering *lowering, const struct node *node, s
                 pool_printf(plan->pool, "%s takes %s, %s gives %s", user ? user : "", order_of(to, to_text),
                             maker ? maker->op : "a constant", order_of(from.layout, from_text));
 
-        if (!user || !why)
-                return error_no_memory(error);
-        plan->steps[plan->n_steps - 1].why = why;
-        return 0;
+        return user ? explain(lowering, why, error) : error_no_memory(error);
 }
 
 int lowering_reorder(struct lowering *lowering, const struct node *node, struct operand operand,
@@ -275,9 +280,14 @@ int lowering_copy(struct lowering *lowering, const struct node *node, struct ope
         int r;
 
         r = kernel_reorder_new(&kernel, lowering->plan->kernels, from.layout, to.layout, error);
+        if (r >= 0)
+                r = lowering_emit(lowering, node, "Copy", kernel, (struct operand[]){from, to}, 0, error);
         if (r < 0)
                 return r;
-        return lowering_emit(lowering, node, "Copy", kernel, (struct operand[]){from, to}, 0, error);
+        return explain(lowering,
+                       pool_printf(lowering->plan->pool, "%s '%s' needs it in a slice of a concatenation",
+                                   node->type, node->name),
+                       error);
 }
 
 /* ---- choices ---- */
@@ -555,10 +565,12 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
                 r = lowering_emit(lowering, node, "Copy", kernel, operands, 0, error);
         if (r < 0)
                 return r;
-        plan->steps[plan->n_steps - 1].why = pool_printf(
-                plan->pool, "%s '%s' overwrites it, and it is read elsewhere", node->type, node->name);
-        if (!plan->steps[plan->n_steps - 1].why)
-                return error_no_memory(error);
+        r = explain(lowering,
+                    pool_printf(plan->pool, "%s '%s' overwrites it, and it is read elsewhere", node->type,
+                                node->name),
+                    error);
+        if (r < 0)
+                return r;
         *ret_operand = operands[1];
         return 0;
 }

@@ -314,17 +314,16 @@ size_t plan_scratchpad_bytes(const struct plan *plan) {
         return plan->part ? plan->threads * plan->part->scratchpad_bytes : plan->scratchpad_bytes;
 }
 
-/* The plan that has the steps. */
-static const struct plan *with_steps(const struct plan *plan) {
+const struct plan *plan_with_steps(const struct plan *plan) {
         return plan->part ? plan->part : plan;
 }
 
 size_t plan_n_steps(const struct plan *plan) {
-        return with_steps(plan)->n_steps;
+        return plan_with_steps(plan)->n_steps;
 }
 
 struct plan_step plan_step(const struct plan *plan, size_t index) {
-        const struct step *step = &with_steps(plan)->steps[index];
+        const struct step *step = &plan_with_steps(plan)->steps[index];
 
         return (struct plan_step){
                 .node = step->node,
@@ -339,50 +338,6 @@ struct plan_step plan_step(const struct plan *plan, size_t index) {
         };
 }
 
-/* Does step write buffer, and if so, all of it? */
-static bool writes(const struct plan *plan, const struct step *step, uint32_t buffer, bool *ret_all) {
-        size_t last = kernel_n_args(step->kernel) - 1;
-
-        *ret_all = layout_bytes(kernel_layout(step->kernel, last)) >= plan->buffers[buffer].bytes;
-        return step->buffers[last] == buffer;
-}
-
-static bool contains(const uint32_t *steps, size_t n, uint32_t step) {
-        for (size_t i = 0; i < n; i++)
-                if (steps[i] == step)
-                        return true;
-        return false;
-}
-
-size_t plan_step_sources(const struct plan *divided, size_t index, uint32_t *ret_steps, size_t max) {
-        const struct plan *plan = with_steps(divided);
-        const struct step *step = &plan->steps[index];
-        size_t n_args = kernel_n_args(step->kernel), n = 0;
-
-        for (size_t k = 0; k < n_args; k++) {
-                uint32_t buffer = step->buffers[k];
-                bool all = false;
-
-                if (buffer == BUFFER_RUN_INPUT || plan->buffers[buffer].constant)
-                        continue;
-                /* A destination that was written before is read as well (a sum), unless each writer fills a
-                 * part of it. */
-                if (k + 1 == n_args && writes(plan, step, buffer, &all) && !all)
-                        continue;
-                all = false;
-                for (size_t i = index; i-- > plan->buffers[buffer].first && !all;) {
-                        bool whole;
-
-                        if (!writes(plan, &plan->steps[i], buffer, &whole))
-                                continue;
-                        all = whole;
-                        if (n < max && !contains(ret_steps, n, (uint32_t)i))
-                                ret_steps[n++] = (uint32_t)i;
-                }
-        }
-        return n;
-}
-
 static bool read_before(const struct plan *plan, size_t index) {
         for (size_t i = 0; i < index; i++)
                 if (plan->buffers[i].constant == plan->buffers[index].constant)
@@ -391,7 +346,7 @@ static bool read_before(const struct plan *plan, size_t index) {
 }
 
 size_t plan_weight_bytes(const struct plan *divided) {
-        const struct plan *plan = with_steps(divided);
+        const struct plan *plan = plan_with_steps(divided);
         size_t bytes = 0;
 
         for (size_t i = 0; i < plan->n_buffers; i++)

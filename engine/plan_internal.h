@@ -128,6 +128,9 @@ const float *run_place(const struct run *run, struct plan_place place);
 void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads);
 void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch);
 
+/* The plan that has the steps: the part of a divided one. */
+const struct plan *plan_with_steps(const struct plan *plan);
+
 /* Fills steps, buffers and the output from the plan's graph; constants go to weights. */
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error);
 

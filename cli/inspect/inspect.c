@@ -46,6 +46,12 @@ static const struct option inspect_options[] = {
         {0},
 };
 
+static void inspect_init(void *values) {
+        struct inspect_values *v = values;
+
+        v->tune.effort = TUNE_FAST;
+}
+
 static int inspect(const struct inspect_values *v, const char *path, struct error *error) {
         _cleanup_(view_release) struct view view = {0};
         _cleanup_(tuning_freep) struct tuning *tuning = NULL;
@@ -104,6 +110,7 @@ const struct command COMMAND_INSPECT = {
         .options = inspect_options,
         .max_operands = 1,
         .values_bytes = sizeof(struct inspect_values),
+        .values_init = inspect_init,
         .run = inspect_run,
         .runs_engine = true,
 };

@@ -34,7 +34,8 @@ static void add_plan(cJSON *object, const struct view *view) {
         cJSON_AddStringToObject(object, "isa", cpu_isa());
         cJSON_AddNumberToObject(object, "threads", plan_threads(plan));
         cJSON_AddNumberToObject(object, "batch", (double)plan_batch(plan));
-        common_json_number(object, "flop", view_work(view).flop);
+        cJSON_AddNumberToObject(object, "part_batch", (double)plan_part_batch(plan));
+        common_json_number(object, "flop", view_run_flop(view));
         cJSON_AddNumberToObject(object, "arena_bytes", (double)plan_arena_bytes(plan));
         cJSON_AddNumberToObject(object, "arena_bound_bytes", (double)plan_arena_bound_bytes(plan));
         common_json_number(object, "arena_ratio", view_arena_ratio(view));
@@ -45,6 +46,8 @@ static void add_plan(cJSON *object, const struct view *view) {
         if (!view->step_ms)
                 return;
         cJSON_AddNumberToObject(object, "runs", (double)view->n_runs);
+        common_json_number(object, "run_ms", view->run_ms);
+        common_json_number(object, "run_peak_share", view_run_peak_share(view));
         common_json_number(object, "total_ms", view->total_ms);
         common_json_number(object, "peak_gflop_per_s", view->peak_flop_per_s / 1e9);
 }

@@ -19,7 +19,7 @@ struct profile {
         unsigned char *pixels;
         float *output;
         uint64_t *step_ns;    /* of one run */
-        uint64_t *samples_ns; /* [steps][PROFILE_MAX_RUNS] */
+        uint64_t *samples_ns; /* [steps + 1][PROFILE_MAX_RUNS]; the last row: of whole runs */
 };
 
 static void profile_release(struct profile *profile) {
@@ -42,7 +42,7 @@ static int profile_prepare(struct profile *profile, const struct view *view, str
         profile->pixels = malloc(size);
         profile->output = calloc(plan_output_elements(view->plan), sizeof(*profile->output));
         profile->step_ns = calloc(n_steps, sizeof(*profile->step_ns));
-        profile->samples_ns = calloc(n_steps, PROFILE_MAX_RUNS * sizeof(*profile->samples_ns));
+        profile->samples_ns = calloc(n_steps + 1, PROFILE_MAX_RUNS * sizeof(*profile->samples_ns));
         if (!profile->pixels || !profile->output || !profile->step_ns || !profile->samples_ns)
                 return error_no_memory(error);
         common_fill_noise(profile->pixels, size);
@@ -69,10 +69,14 @@ static int measure(struct profile *profile, const struct view *view, size_t *ret
         started = clock_ns();
         while (n_runs < PROFILE_MIN_RUNS ||
                (n_runs < PROFILE_MAX_RUNS && clock_ns() - started < PROFILE_NS)) {
+                size_t n_steps = plan_n_steps(view->plan);
+                uint64_t before = clock_ns();
+
                 r = run_once(profile, error);
                 if (r < 0)
                         break;
-                for (size_t s = 0; s < plan_n_steps(view->plan); s++)
+                profile->samples_ns[n_steps * PROFILE_MAX_RUNS + n_runs] = clock_ns() - before;
+                for (size_t s = 0; s < n_steps; s++)
                         profile->samples_ns[s * PROFILE_MAX_RUNS + n_runs] = profile->step_ns[s];
                 n_runs++;
                 progress_update(&progress, (double)(clock_ns() - started) / PROFILE_NS);
@@ -80,6 +84,10 @@ static int measure(struct profile *profile, const struct view *view, size_t *ret
         progress_end(&progress);
         *ret_n_runs = n_runs;
         return r;
+}
+
+static double median_ms(struct profile *profile, size_t row, size_t n_runs) {
+        return statistics_of(profile->samples_ns + row * PROFILE_MAX_RUNS, n_runs).median_ms;
 }
 
 int view_profile(struct view *view, struct error *error) {
@@ -95,11 +103,12 @@ int view_profile(struct view *view, struct error *error) {
         if (!view->step_ms)
                 return error_no_memory(error);
         for (size_t s = 0; s < plan_n_steps(view->plan); s++) {
-                view->step_ms[s] =
-                        statistics_of(profile.samples_ns + s * PROFILE_MAX_RUNS, view->n_runs).median_ms;
+                view->step_ms[s] = median_ms(&profile, s, view->n_runs);
                 view->total_ms += view->step_ms[s];
         }
+        view->run_ms = median_ms(&profile, plan_n_steps(view->plan), view->n_runs);
         /* The core is warm now. */
-        view->peak_flop_per_s = peak_flop_per_s() * plan_threads(view->plan);
+        view->peak_flop_per_s =
+                peak_flop_per_s() * (plan_part_batch(view->plan) > 0 ? 1 : plan_threads(view->plan));
         return 0;
 }

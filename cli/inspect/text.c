@@ -13,6 +13,17 @@ static void print_name(const char *name) {
                terminal_style(stdout, TERMINAL_PLAIN));
 }
 
+static void print_peak(const struct view *view) {
+        print_name("run");
+        printf("%.3f ms, %.1f images/s, %.1f %% of the peak\n", view->run_ms,
+               (double)plan_batch(view->plan) / (view->run_ms / 1e3), view_run_peak_share(view) * 100);
+        print_name("peak");
+        printf("%.1f GFLOP/s by fused multiply-adds on registers, measured; a step that skips padding, or\n",
+               view->peak_flop_per_s / 1e9);
+        print_name("");
+        printf("has a faster algorithm than the definition, which FLOP counts by, may exceed it\n");
+}
+
 static void print_header(const struct view *view) {
         const struct model *model = view->model;
         char text[MODEL_INPUT_TEXT_BYTES];
@@ -40,14 +51,14 @@ static void print_header(const struct view *view) {
         print_name("plan");
         printf("batch %zu, %u thread%s, %s\n", plan_batch(view->plan), plan_threads(view->plan),
                plan_threads(view->plan) == 1 ? "" : "s", cpu_isa());
-        if (view->step_ms) {
-                print_name("peak");
-                printf("%.1f GFLOP/s by fused multiply-adds on registers, measured; a step that skips "
-                       "padding, "
-                       "or\n%13shas a faster algorithm than the definition, which FLOP counts by, may "
-                       "exceed it\n",
-                       view->peak_flop_per_s / 1e9, "");
+        if (plan_part_batch(view->plan) > 0) {
+                print_name("");
+                printf("divided: each thread runs %zu at a time by itself; steps are those of one such "
+                       "part\n",
+                       plan_part_batch(view->plan));
         }
+        if (view->step_ms)
+                print_peak(view);
         putchar('\n');
 }
 

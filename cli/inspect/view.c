@@ -67,3 +67,17 @@ const char *view_short_kernel(const char *kernel, char buffer[VIEW_KERNEL_BYTES]
         snprintf(buffer, VIEW_KERNEL_BYTES, "%.*s", (int)n, kernel);
         return buffer;
 }
+
+double view_run_flop(const struct view *view) {
+        size_t part_batch = plan_part_batch(view->plan);
+        double flop = view_work(view).flop;
+
+        return part_batch > 0 ? flop * (double)(plan_batch(view->plan) / part_batch) : flop;
+}
+
+double view_run_peak_share(const struct view *view) {
+        double peak =
+                view->peak_flop_per_s * (plan_part_batch(view->plan) > 0 ? plan_threads(view->plan) : 1);
+
+        return view->run_ms > 0 && peak > 0 ? view_run_flop(view) / (view->run_ms / 1e3) / peak : 0;
+}

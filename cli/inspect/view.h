@@ -16,9 +16,10 @@ struct view {
         struct plan *plan;
 
         /* Without --profile: NULL and 0. */
-        double *step_ms;        /* medians */
+        double *step_ms;        /* medians; of a divided plan, of one part on one thread */
         double total_ms;        /* of the steps */
-        double peak_flop_per_s; /* of all threads of the plan */
+        double run_ms;          /* the median of whole runs */
+        double peak_flop_per_s; /* of the threads that work on a step: all, or one of a divided plan */
         size_t n_runs;
 };
 
@@ -39,6 +40,11 @@ struct work view_work(const struct view *view); /* of all steps */
 double view_share(const struct view *view, const struct work *work); /* of the time, 0 to 1 */
 double work_flop_per_s(const struct work *work);
 double view_peak_share(const struct view *view, const struct work *work); /* of the peak, 0 to 1 */
+
+double view_run_flop(const struct view *view); /* of a whole run: all parts */
+
+/* Of the peak of all threads, by a whole run. */
+double view_run_peak_share(const struct view *view);
 
 /* arena_bytes / arena_bound_bytes: 1 is perfect. */
 double view_arena_ratio(const struct view *view);

@@ -19,7 +19,8 @@ How it is measured, so that all meet the same:
 * A round's time is the median of its runs, an engine's time the median of the rounds. The ratio is that of a round
   (best peer of this model / saccade, the best by the medians), and its median over the rounds is given. --statistic min
   takes the fastest run of all rounds instead: where other work disturbs the machine.
-* Each engine's answer is compared with ONNX Runtime's before anything is timed.
+* Each engine's answer is compared with ONNX Runtime's before anything is timed. saccade measures its kernels then, as
+  `saccade bench` does when it first sees a model, and remembers the answers for as long as this script runs.
 
 --isa AVX2 holds saccade and OpenVINO to AVX2 by ONEDNN_MAX_CPU_ISA (both are built on oneDNN; a few of OpenVINO's own
 kernels do not obey). ONNX Runtime and MNN choose by the CPU alone: where it has more, they are not comparable then.
@@ -40,7 +41,7 @@ import compare_report
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = {"ort": ("onnxruntime", "ONNX Runtime"), "openvino": ("openvino", "OpenVINO"), "mnn": ("MNN", "MNN")}
-STARTING_S = 180  # for loading and converting, beyond what is asked for
+STARTING_S = 600  # for loading, converting and tuning, beyond what is asked for
 LARGEST_DIFFERENCE = 1e-2  # of the largest reference value; beyond it an engine computes something else
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's ImageNet
 OPEN_SIDE = 224  # where the file leaves height or width open, as saccade has it without a preprocessor_config.json
@@ -60,7 +61,7 @@ def arguments():
     parser.add_argument("--output", type=pathlib.Path, help="directory for NAME.md, NAME.svg, NAME.json")
     parser.add_argument("--name", default="performance-engine")
     parser.add_argument("--bench-option", action="append", default=[], metavar="OPTION=VALUE",
-                        help="more for `saccade bench`, such as tune=full")
+                        help="more for `saccade bench` and `infer`, such as winograd=off")
     parser.add_argument("--at-least", type=float, metavar="R", help="exit with 1 where a geometric mean is lower")
     options = parser.parse_args()
     if len(options.threads) != len(options.batch):
@@ -127,14 +128,19 @@ class Bench:
 
     def __init__(self, options, scratch):
         self.options, self.scratch = options, scratch
-        self.environment = dict(os.environ)
+        self.environment = {**os.environ, "XDG_CACHE_HOME": str(scratch / "cache")}
+        self.more = ["--" + option for option in options.bench_option]
         if options.isa:
             self.environment["ONEDNN_MAX_CPU_ISA"] = options.isa
 
     def run(self, command, threads, seconds):
         cpus = self.options.cpus[-threads:]
-        result = subprocess.run([str(word) for word in command], env=self.environment, text=True, capture_output=True,
-                                preexec_fn=lambda: os.sched_setaffinity(0, cpus), timeout=STARTING_S + 10 * seconds)
+        limit = STARTING_S + 10 * seconds
+        try:
+            result = subprocess.run([str(word) for word in command], env=self.environment, text=True, timeout=limit,
+                                    capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+        except subprocess.TimeoutExpired as expired:
+            raise Failure(f"not done after {limit:g} s") from expired
         if result.returncode != 0:
             words = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
             raise Failure(words[-1][:300])
@@ -151,9 +157,8 @@ class Bench:
         name, path, onnx_file = model
         seconds = self.options.seconds
         if engine == "saccade":
-            more = ["--" + option for option in self.options.bench_option]
             command = [self.options.saccade, "bench", "--model", path, "--threads", threads, "--batch", batch]
-            command += ["--seconds", seconds, "--precision", "f32", "--json", *more]
+            command += ["--seconds", seconds, "--precision", "f32", "--json", *self.more]
         else:
             command = [sys.executable, HERE / "peers" / "engine.py", engine, onnx_file, "--threads", threads]
             command += ["--seconds", seconds, "--input", self.noise(input_shape(onnx_file, batch))]
@@ -169,7 +174,7 @@ class Bench:
         if engine == "saccade":
             x = self.noise(input_shape(model[2], batch))
             command = [self.options.saccade, "infer", "--model", model[1], "--input", x, "--output", output]
-            self.run([*command, "--threads", threads], threads, 1)
+            self.run([*command, "--threads", threads, "--tune", "fast", *self.more], threads, 1)
         else:
             seconds, self.options.seconds = self.options.seconds, 0
             try:
@@ -187,7 +192,7 @@ def check_answers(bench, engines, model, threads, batch):
     for engine in sorted(engines, key=lambda engine: engine != "ort"):
         try:
             answer = bench.answer(engine, model, threads, batch)
-        except (Failure, subprocess.TimeoutExpired) as failure:
+        except Failure as failure:
             failures[engine] = str(failure)
             continue
         reference = answer if reference is None else reference
@@ -207,17 +212,28 @@ def order_of(engines, index):
     return turned if index % 2 == 0 else turned[::-1]
 
 
+def measure_rounds(bench, engines, model, threads, batch, failures):
+    """[{engine: its line of JSON}]; empty where saccade fails. An engine that fails is noted, and left out from then."""
+    rounds = []
+    for index in range(bench.options.rounds):
+        results = {}
+        for engine in order_of(engines, index):
+            if engine in failures or "saccade" in failures:
+                continue
+            progress(f"{model[0]}, {threads}x{batch}: round {index + 1}, {engine}")
+            try:
+                results[engine] = bench.turn(engine, model, threads, batch)
+            except Failure as failure:
+                failures[engine] = str(failure)
+        rounds.append(results)
+    return [] if "saccade" in failures else rounds
+
+
 def compare(bench, engines, model, threads, batch):
     """One row of the results."""
     differences, failures = check_answers(bench, engines, model, threads, batch)
+    rounds = measure_rounds(bench, engines, model, threads, batch, failures)
     running = [engine for engine in engines if engine not in failures]
-    rounds = []
-    for index in range(bench.options.rounds if "saccade" in running else 0):
-        results = {}
-        for engine in order_of(running, index):
-            progress(f"{model[0]}, {threads}x{batch}: round {index + 1}, {engine}")
-            results[engine] = bench.turn(engine, model, threads, batch)
-        rounds.append(results)
     progress("")
 
     row = {"model": model[0], "threads": threads, "batch": batch, "differences": differences, "failures": failures}

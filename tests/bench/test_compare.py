@@ -27,6 +27,8 @@ class FakeBench:
     def turn(self, engine, model, threads, batch):
         self.turns.append(engine)
         ms = next(self.rounds[engine])
+        if ms is None:
+            raise compare.Failure("it broke")
         return {"median_ms": ms, "min_ms": ms - 1, "isa": "AVX2", "version": "9"}
 
 
@@ -56,6 +58,12 @@ class Compare(unittest.TestCase):
         text = compare_report.markdown({**FACTS, "rows": [row]})
         self.assertIn("| fails (1) |", text)
         self.assertIn("(1) net, MNN: no such operator", text)
+
+    def test_an_engine_that_breaks_between_rounds_is_left_out_of_all(self):
+        row, _ = row_of({"saccade": [10] * 3, "ort": [5, None], "openvino": [15] * 3, "mnn": [20] * 3})
+        self.assertEqual((row["best"], row["failures"]), ("openvino", {"ort": "it broke"}))
+        row, _ = row_of({"saccade": [10, None], "ort": [5] * 3, "openvino": [15] * 3, "mnn": [20] * 3})
+        self.assertNotIn("ratio", row)
 
     def test_nothing_is_measured_where_saccade_fails(self):
         row, bench = row_of({}, {"saccade": "no such operator"})

@@ -21,7 +21,7 @@ TIMEOUT = 120
 
 def environment(**changes):
     base = {k: v for k, v in os.environ.items() if not k.startswith("SACCADE_") and k != "OMP_WAIT_POLICY"}
-    base.update({"LC_ALL": "C.UTF-8", "COLUMNS": "80"})
+    base.update({"LC_ALL": "C.UTF-8", "COLUMNS": "80", "SACCADE_TUNE": "off"})
     base.update(changes)
     return base
 

@@ -21,7 +21,7 @@ HOSTILE = b'<"&\xff\\\x1b'  # as long as conv_0
 
 def run(*words, **environment):
     env = {key: value for key, value in os.environ.items() if not key.startswith("SACCADE") and key != "COLUMNS"}
-    env["LC_ALL"] = "C.UTF-8"
+    env.update(LC_ALL="C.UTF-8", SACCADE_TUNE="off")
     return subprocess.run([SACCADE, *map(str, words)], capture_output=True, timeout=TIMEOUT, env={**env, **environment})
 
 
@@ -110,6 +110,12 @@ class Profile(WithDirectory):
         # A residual sum reads the convolution before it and the block's input.
         self.assertGreaterEqual(min(len(step["reads"]) for step in steps if "+Add" in step["op"]), 2)
 
+    def test_what_slices_of_a_concatenation_hold_is_read(self):
+        for path in sorted(VECTORS.glob("*concat*")):
+            steps = json.loads(self.check(run("inspect", path, "--json")).stdout)["steps"]
+            read = {source for step in steps for source in step["reads"]}
+            self.assertEqual(read, set(range(len(steps) - 1)), path)
+
     def test_memory_adds_up(self):
         model = self.model
         self.assertAlmostEqual(model["arena_bytes"] / model["arena_bound_bytes"], model["arena_ratio"], places=3)
@@ -132,13 +138,30 @@ class Profile(WithDirectory):
             self.assertEqual(model["reorders"], len(moved))
             n_reorders += len(moved)
             for step in moved:
-                pattern = r" takes \w+, .* gives \w+" if step["op"] == "Reorder" else " overwrites it, and it is read"
+                pattern = r" takes \w+, .* gives \w+| overwrites it, and it is read| needs it in a slice of"
                 self.assertRegex(step["why"], pattern)
             for step in model["steps"]:
                 self.assertEqual("why" in step, step["class"] == "reorder", step)
             if n_reorders > 20:
                 return
         self.assertGreater(n_reorders, 0)
+
+
+class DividedBatch(WithDirectory):
+    def test_steps_are_those_of_a_part_and_the_run_is_whole(self):
+        def profile(batch):
+            return json.loads(self.check(run("inspect", "--json", "--profile", "--threads", 2, "--batch", batch)).stdout)
+
+        one, four = profile(1), profile(4)
+        if not four["part_batch"]:
+            self.skipTest("batches are not divided among threads here")
+        self.assertEqual(4 % four["part_batch"], 0)
+        self.assertAlmostEqual(four["flop"] / one["flop"], 4, places=4)
+        self.assertAlmostEqual(sum(step["flop"] for step in four["steps"]) / four["flop"], four["part_batch"] / 4, places=4)
+        # A step has one thread there, and all of them in the other plan.
+        self.assertAlmostEqual(one["peak_gflop_per_s"] / four["peak_gflop_per_s"], 2, delta=0.6)
+        self.assertAlmostEqual(four["run_peak_share"] * 2 * four["peak_gflop_per_s"] * four["run_ms"] * 1e6,
+                               four["flop"], delta=0.01 * four["flop"])
 
 
 class Graph(WithDirectory):
