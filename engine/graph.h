@@ -161,6 +161,10 @@ const char *node_attribute_string(const struct node *node, const char *name, con
 void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
                       const struct shape *shape);
 
+/* The same of another output. */
+void graph_set_output_at(struct graph *graph, const struct node *node, size_t output, enum dtype dtype,
+                         const struct shape *shape);
+
 /* Values that another one replaces, for a pass that visits nodes in order: a replacement is known before its
  * first use. */
 struct aliases {

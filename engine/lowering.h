@@ -70,6 +70,9 @@ int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_chann
 /* Is value, or the same as value, at operand? */
 bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct operand operand);
 
+/* A copy of bytes that lives as long as the plan; NULL where memory is out. */
+void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes);
+
 /* A new place. */
 int lowering_place(struct lowering *lowering, const struct layout *layout, struct operand *ret_operand,
                    struct error *error);
