@@ -5,6 +5,7 @@
 
 #include "engine/arena.h"
 #include "engine/fuse.h"
+#include "engine/fuse_channels.h"
 #include "engine/fuse_input.h"
 #include "engine/plan_internal.h"
 #include "engine/specialise.h"
@@ -107,6 +108,8 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
                 r = graph_specialise(plan->graph, &input, error);
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
+        if (r >= 0)
+                r = graph_fuse_channels(plan->graph, error);
         if (r >= 0)
                 r = graph_fuse_inputs(plan->graph, error);
         if (r >= 0)

@@ -191,10 +191,14 @@ void native_conv_pack(const struct native_conv *c, const float *source, float *t
                 size_t within = o % per_set;
                 float *vector = target + ((o / per_set) * vectors + within / lanes) * taps * inputs * lanes;
 
-                for (size_t i = 0; i < inputs; i++)
+                for (size_t i = 0; i < inputs; i++) {
+                        size_t output = c->order && c->family == NATIVE_DEPTHWISE ? (size_t)c->order[o] : o;
+                        size_t input = c->order && c->family == NATIVE_POINTWISE ? (size_t)c->order[i] : i;
+
                         for (size_t k = 0; k < taps; k++)
                                 vector[(k * inputs + i) * lanes + within % lanes] =
-                                        source[(o * inputs + i) * taps + k];
+                                        source[(output * inputs + input) * taps + k];
+                }
         }
 }
 

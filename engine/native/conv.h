@@ -53,6 +53,7 @@ struct native_conv {
         struct native_epilogue epilogue;
         enum native_prologue prologue;
         float prologue_low, prologue_high;
+        const int64_t *order; /* of pointwise's inputs or depthwise's channels among those of the weights, or NULL */
 
         /* Set by native_conv_settle(). */
         bool spread;           /* grouped: several groups in a vector */
@@ -79,6 +80,17 @@ struct native_conv_data {
 };
 
 void native_conv_run(const struct native_conv *conv, const struct native_conv_data *data);
+
+/* n channels from first on of one of several sources, whose pixels are pixel floats apart. */
+struct native_run {
+        size_t source, first, n, pixel;
+};
+
+/* Pixels begin to end of dst: the runs one after the other. */
+typedef void native_channels_part(const struct native_run *runs, size_t n_runs, const float *const *sources, float *dst,
+                                  size_t dst_pixel, size_t begin, size_t end);
+
+native_channels_part native_channels_avx2, native_channels_avx512;
 
 /* The part of a conv that one of several threads does. */
 typedef void native_conv_part(const struct native_conv *conv, const struct native_conv_data *data, size_t thread,

@@ -6,6 +6,7 @@
 
 #include "engine/native/conv_epilogue.inc.h"
 
+#include "engine/native/conv_channels.inc.h"
 #include "engine/native/conv_depthwise.inc.h"
 #include "engine/native/conv_grouped.inc.h"
 #include "engine/native/conv_pointwise.inc.h"

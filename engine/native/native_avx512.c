@@ -5,5 +5,6 @@
 #define NATIVE_GEMM_ROWS    14
 #define NATIVE_GEMM_VECTORS 2
 #define NATIVE_CONV         {native_pointwise_avx512, native_depthwise_avx512, native_grouped_avx512}
+#define NATIVE_CHANNELS     native_channels_avx512
 
 #include "engine/native/template.h"

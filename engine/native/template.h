@@ -7,7 +7,7 @@
  *   NATIVE_LANES        floats in a vector
  *   NATIVE_GEMM_ROWS    rows and vectors of the tile of c that stays in registers: rows * vectors
  *   NATIVE_GEMM_VECTORS accumulators, and one register for each vector of b and one for a must fit
- *   NATIVE_CONV         the functions of native/conv.h; not defined where there are none
+ *   NATIVE_CONV         the functions of native/conv.h, and NATIVE_CHANNELS; not defined where there are none
  *
  * Compilers' vector extensions are used instead of intrinsics: one source for all.
  */
@@ -261,5 +261,6 @@ const struct native NATIVE = {
         .winograd_scatter = {scatter_2, scatter_4},
 #ifdef NATIVE_CONV
         .conv = NATIVE_CONV,
+        .channels = NATIVE_CHANNELS,
 #endif
 };

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "engine/native/conv.h"
 #include "engine/ops/families.h"
 
 struct conv {
@@ -140,6 +141,19 @@ bool conv_takes_prologue(const struct graph *graph, const struct node *node) {
                 return false;
         conv.spec.post_ops = post_ops_of(node);
         return native_conv_takes_prologue(&conv.spec);
+}
+
+bool conv_takes_order(const struct graph *graph, const struct node *node, bool *ret_depthwise) {
+        struct native_conv native;
+        struct conv conv;
+
+        if (conv_read(&conv, graph, node, NULL) < 0)
+                return false;
+        conv.spec.post_ops = post_ops_of(node);
+        if (!native_conv_read(&native, &conv.spec) || native.family == NATIVE_GROUPED)
+                return false;
+        *ret_depthwise = native.family == NATIVE_DEPTHWISE;
+        return true;
 }
 
 OPERATOR_LOWER(conv) {

@@ -20,6 +20,8 @@
 
 OPERATOR_INFER(conv);
 OPERATOR_LOWER(conv);
+OPERATOR_INFER(channels);
+OPERATOR_LOWER(channels);
 OPERATOR_INFER(scale_shift);
 OPERATOR_LOWER(scale_shift);
 OPERATOR_INFER(batch_normalization);
@@ -147,6 +149,9 @@ int native_conv_lower(struct lowering *lowering, const struct node *node, const 
 
 /* Can a convolution work on its input as it reads it (struct prologue)? */
 bool native_conv_takes_prologue(const struct kernel_conv *spec);
+
+/* Can node, a convolution, take the channels of its input in any order? A depthwise one gives them in that order. */
+bool conv_takes_order(const struct graph *graph, const struct node *node, bool *ret_depthwise);
 
 /* As native_conv_takes_prologue(), of a node. */
 bool conv_takes_prologue(const struct graph *graph, const struct node *node);

@@ -33,6 +33,25 @@ static int conv_pack(const void *params, const float *source, void *target, stru
         return 0;
 }
 
+static int bias_pack(const void *params, const float *source, void *target, _unused_ struct error *error) {
+        const struct native_conv *conv = params;
+        float *bias = target;
+
+        for (size_t i = 0; i < conv->outputs; i++)
+                bias[i] = source[conv->order[i]];
+        return 0;
+}
+
+/* FNV-1a, for names of packed forms. */
+static uint64_t order_hash(const struct native_conv *conv) {
+        size_t n = conv->family == NATIVE_POINTWISE ? conv->inputs : conv->outputs;
+        uint64_t hash = 0xcbf29ce484222325u;
+
+        for (size_t i = 0; conv->order && i < n; i++)
+                hash = (hash ^ (uint64_t)conv->order[i]) * 0x100000001b3u;
+        return conv->order ? hash : 0;
+}
+
 bool native_conv_takes_prologue(const struct kernel_conv *spec) {
         struct native_conv conv;
 
@@ -131,14 +150,19 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         conv->src_pixel = layout_pixel(src);
         native_conv_settle(conv, kernels_threads(kernels));
 
-        snprintf(form, sizeof(form), "conv %s %s %zu groups %zux%zu of %zu to %zu", families[conv->family], native->isa,
-                 conv->groups, conv->window.kernel[0], conv->window.kernel[1], conv->inputs, conv->outputs);
+        snprintf(form, sizeof(form), "conv %s %s %zu groups %zux%zu of %zu to %zu, order %" PRIx64,
+                 families[conv->family], native->isa, conv->groups, conv->window.kernel[0], conv->window.kernel[1],
+                 conv->inputs, conv->outputs, order_hash(conv));
         r = lowering_constant_form(lowering, weights, form, floats(lowering, native_conv_weights(conv)), conv_pack,
                                    conv, &operands[1], error);
         if (r >= 0 && conv->bias) {
                 layout = floats(lowering, conv->outputs);
-                r = layout ? lowering_constant(lowering, bias, layout, layout, &operands[n++], error)
-                           : error_no_memory(error);
+                if (!layout)
+                        return error_no_memory(error);
+                r = conv->order && conv->family == NATIVE_DEPTHWISE
+                            ? lowering_constant_form(lowering, bias, form, layout, bias_pack, conv, &operands[n++],
+                                                     error)
+                            : lowering_constant(lowering, bias, layout, layout, &operands[n++], error);
         }
         if (r >= 0)
                 r = prologue_operands(lowering, node, conv, operands, &n, error);
@@ -178,6 +202,8 @@ int native_conv_lower(struct lowering *lowering, const struct node *node, const 
                                                                       : NATIVE_AS_IS;
         conv.prologue_low = node->prologue.low;
         conv.prologue_high = node->prologue.high;
+        if (node_attribute(node, "order"))
+                conv.order = node_attribute(node, "order")->ints;
         r = pixels_of(lowering, node->inputs[0], &src, error);
         if (r >= 0 && node->inputs[0] != lowering_graph(lowering)->input)
                 r = lowering_layout(lowering, node->inputs[0], &src, error);
