@@ -398,6 +398,10 @@ static int trace_node(struct tracing *t, struct node node, struct error *error) 
                                 return r;
                 }
         }
+        /* The node as it was is what others are traced through. */
+        node.inputs = pool_copy(t->graph->pool, node.inputs, node.n_inputs, sizeof(*node.inputs));
+        if (!node.inputs)
+                return error_no_memory(error);
         r = 0;
         for (size_t i = 0; i < node.n_inputs && r >= 0; i++)
                 if (node.inputs[i] != VALUE_NONE)
