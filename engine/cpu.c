@@ -65,6 +65,15 @@ const char *cpu_isa(void) {
         }
 }
 
+/* oneDNN's values are sets of bits: a larger set contains those it builds on. */
+bool cpu_may_use_avx2(void) {
+        return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2;
+}
+
+bool cpu_may_use_avx512(void) {
+        return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
 static int first_object_has_interpreter(struct dl_phdr_info *info, size_t size, void *ret) {
         (void)size;
         for (size_t i = 0; i < info->dlpi_phnum; i++)

@@ -6,7 +6,8 @@
 #include "engine/operator.h"
 #include "engine/ops/families.h"
 
-#define TABLE_MAX_CHANNELS ((size_t)1 << 22) /* of all values that are followed: beyond any network, 32 MiB */
+#define TABLE_MAX_CHANNELS                                                                                  \
+        ((size_t)1 << 22) /* of all values that are followed: beyond any network, 32 MiB */
 
 /* Where one channel of a value was computed. */
 struct origin {
@@ -117,8 +118,8 @@ static int trace_slice(struct tracing *t, const struct node *node, struct error 
         if (!is_map(t->graph, node->inputs[0]) ||
             read_integers(t->graph, node, "starts", 1, starts, &n_starts, NULL) < 0 ||
             read_integers(t->graph, node, "axes", 3, axes, &n_axes, NULL) < 0 ||
-            read_integers(t->graph, node, NULL, 4, steps, &n_steps, NULL) < 0 || n_starts != 1 || n_axes != 1 ||
-            (axes[0] != 1 && axes[0] != -3) || (n_steps == 1 && steps[0] != 1))
+            read_integers(t->graph, node, NULL, 4, steps, &n_steps, NULL) < 0 || n_starts != 1 ||
+            n_axes != 1 || (axes[0] != 1 && axes[0] != -3) || (n_steps == 1 && steps[0] != 1))
                 return 0;
         channels = t->graph->values[node->inputs[0]].shape.dims[1];
         if (starts[0] < 0)
@@ -152,7 +153,8 @@ static const struct node *producer(const struct tracing *t, uint32_t value) {
         return index == VALUE_NONE ? NULL : &t->graph->nodes[index];
 }
 
-/* [N, groups * k, H, W] seen as [N, groups, k, H, W], transposed to [N, k, groups, H, W], seen as the first again. */
+/* [N, groups * k, H, W] seen as [N, groups, k, H, W], transposed to [N, k, groups, H, W], seen as the first
+ * again. */
 static int trace_shuffle(struct tracing *t, const struct node *node, struct error *error) {
         const struct node *transpose = producer(t, node->inputs[0]), *reshape;
         const struct attribute *perm = is(transpose, "Transpose") ? node_attribute(transpose, "perm") : NULL;
@@ -167,15 +169,17 @@ static int trace_shuffle(struct tracing *t, const struct node *node, struct erro
             memcmp(perm->ints, swapped, sizeof(swapped)) != 0)
                 return 0;
         reshape = producer(t, transpose->inputs[0]);
-        if (!is(reshape, "Reshape") || !is_map(t->graph, reshape->inputs[0]) || !is_map(t->graph, node->outputs[0]))
+        if (!is(reshape, "Reshape") || !is_map(t->graph, reshape->inputs[0]) ||
+            !is_map(t->graph, node->outputs[0]))
                 return 0;
         in = reshape->inputs[0];
         x = &t->graph->values[in].shape;
         seen = &t->graph->values[transpose->inputs[0]].shape;
         groups = seen->dims[1];
         k = seen->dims[2];
-        if (seen->rank != 5 || seen->dims[0] != x->dims[0] || groups * k != x->dims[1] || seen->dims[3] != x->dims[2] ||
-            seen->dims[4] != x->dims[3] || !shape_equal(x, &t->graph->values[node->outputs[0]].shape))
+        if (seen->rank != 5 || seen->dims[0] != x->dims[0] || groups * k != x->dims[1] ||
+            seen->dims[3] != x->dims[2] || seen->dims[4] != x->dims[3] ||
+            !shape_equal(x, &t->graph->values[node->outputs[0]].shape))
                 return 0;
         r = table_new(t, node->outputs[0], &table, error);
         if (r < 0 || !table)
@@ -229,7 +233,8 @@ static int channels_new(struct tracing *t, uint32_t value, const int64_t *order,
         uint32_t *sources = pool_allocate(graph->pool, n, sizeof(*sources)),
                  *outputs = pool_allocate(graph->pool, 1, sizeof(*outputs));
         struct attribute *attribute = pool_allocate(graph->pool, 1, sizeof(*attribute));
-        const char *name = pool_printf(graph->pool, "%s:channels%zu", graph->values[value].name, graph->n_values);
+        const char *name =
+                pool_printf(graph->pool, "%s:channels%zu", graph->values[value].name, graph->n_values);
         struct node node;
         int r;
 
@@ -260,7 +265,8 @@ static int channels_new(struct tracing *t, uint32_t value, const int64_t *order,
         r = graph_add_value(graph, outputs, name, error);
         if (r < 0)
                 return r;
-        *attribute = (struct attribute){.name = "runs", .type = ATTRIBUTE_INTS, .ints = runs, .n = 3 * n_runs};
+        *attribute =
+                (struct attribute){.name = "runs", .type = ATTRIBUTE_INTS, .ints = runs, .n = 3 * n_runs};
         node = (struct node){.name = name,
                              .type = "Channels",
                              .domain = "",
@@ -351,7 +357,8 @@ static int use_ordered(struct tracing *t, struct node *node, bool depthwise, str
         if (r < 0)
                 return r;
         if (!table)
-                return error_set(error, ERROR_LIMIT, "more than %zu channels that are moved", TABLE_MAX_CHANNELS);
+                return error_set(error, ERROR_LIMIT, "more than %zu channels that are moved",
+                                 TABLE_MAX_CHANNELS);
         outputs = pool_allocate(graph->pool, 1, sizeof(*outputs));
         name = pool_printf(graph->pool, "%s:ordered", graph->values[out].name);
         if (!outputs || !name)

@@ -12,7 +12,8 @@ static bool is(const struct node *node, const char *type) {
 /* The gate among the factors of Mul: [N, C, 1, 1] to the other's [N, C, H, W]. SIZE_MAX: there is none. */
 static size_t gate_of(const struct graph *graph, const struct node *node) {
         for (size_t i = 0; i < 2; i++) {
-                const struct value *gate = &graph->values[node->inputs[i]], *x = &graph->values[node->inputs[1 - i]];
+                const struct value *gate = &graph->values[node->inputs[i]],
+                                   *x = &graph->values[node->inputs[1 - i]];
 
                 if (!gate->constant && !x->constant && gate->shape.rank == 4 && x->shape.rank == 4 &&
                     gate->shape.dims[0] == x->shape.dims[0] && gate->shape.dims[1] == x->shape.dims[1] &&
@@ -38,7 +39,8 @@ static bool prologue_of(struct prologue *ret_prologue, uint32_t *ret_x, uint32_t
                 return true;
         }
         if (is(node, "ScaleShift") && graph->values[node->inputs[0]].shape.rank == 4) {
-                struct prologue prologue = {.kind = PROLOGUE_SCALE_SHIFT, .low = -INFINITY, .high = INFINITY};
+                struct prologue prologue = {
+                        .kind = PROLOGUE_SCALE_SHIFT, .low = -INFINITY, .high = INFINITY};
                 const struct post_op *op = &node->post_ops[0];
 
                 if (node->n_post_ops > 1 || (node->n_post_ops == 1 && op->kind != POST_OP_ELTWISE))

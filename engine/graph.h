@@ -106,6 +106,8 @@ struct graph {
         struct node *nodes; /* in an order in which each input is there before its use */
         size_t n_nodes;
         uint32_t input, output;
+        uint32_t *watched; /* values that somebody wants to see beside the output, see watch.h */
+        size_t n_watched;
         int64_t input_dims[TENSOR_MAX_RANK]; /* as declared; -1: open */
         size_t input_rank;
         int opset;                 /* of the default domain */
@@ -177,9 +179,10 @@ void aliases_release(struct aliases *aliases);
 void aliases_set(struct aliases *aliases, uint32_t value, uint32_t by);
 uint32_t aliases_resolve(const struct aliases *aliases, uint32_t value);
 void aliases_apply(const struct aliases *aliases, struct node *node); /* to inputs and operands */
+void aliases_apply_to_outputs(const struct aliases *aliases, struct graph *graph);
 
-/* How often each value is used: as an input, as the operand of a post-op, as the graph's output. n_values
- * elements, to be freed with free(); NULL where memory is out. */
+/* How often each value is used: as an input, as the operand of a post-op, as an output, as a watched value.
+ * n_values elements, to be freed with free(); NULL where memory is out. */
 uint32_t *graph_count_uses(const struct graph *graph);
 
 /* The node that makes each value, or VALUE_NONE; n_values elements, to be freed with free(). */

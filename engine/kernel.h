@@ -42,6 +42,19 @@ const struct layout *layout_strided(struct kernels *kernels, const struct shape 
 const struct layout *layout_channels_last(struct kernels *kernels,
                                           const struct shape *shape); /* [N, C, H, W] as NHWC */
 
+const struct layout *layout_channel_blocks(struct kernels *kernels, const struct shape *shape,
+                                           size_t block); /* [N, C, H, W] as N, C / block, H, W, block; block
+                                                             8 or 16 */
+
+/* Steps in elements through a feature map [N, C, H, W] for code of our own: to the next image, row, pixel,
+ * and from one vector of lanes channels to the next. Channels within a vector are neighbours. */
+struct map_strides {
+        size_t image, row, pixel, step;
+};
+
+/* False where the channels of a vector are not neighbours, or where channels behind the last exist. */
+bool layout_map_strides(const struct layout *layout, size_t lanes, struct map_strides *ret_strides);
+
 /* [N, C, H, W] as NHWC, pixels this many elements apart: a slice of the channels of something larger. */
 const struct layout *layout_pixels(struct kernels *kernels, const struct shape *shape, size_t pixel);
 
@@ -90,7 +103,8 @@ struct kernel_conv {
         size_t groups;
         struct kernel_window window;
         bool bias;
-        const struct layout *src_layout; /* NULL: the kernel chooses */
+        const struct layout *src_layout, *dst_layout; /* NULL: the kernel chooses */
+        const char *implementation; /* kernel_name() of one of those that can do it; NULL: oneDNN's choice */
         struct kernel_post_ops post_ops;
 };
 
@@ -98,6 +112,12 @@ struct kernel_conv {
  * for, dst. */
 int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
                     const struct kernel_conv *conv, struct error *error);
+
+/* Names of the implementations that can do conv, oneDNN's choice first, at most max of them; they live as
+ * long as the process. Implementations for no CPU in particular ("ref", "gemm:ref") are left out, unless
+ * there is nothing else. */
+size_t kernel_conv_implementations(struct kernels *kernels, const struct kernel_conv *conv,
+                                   const char **ret_names, size_t max);
 
 /* Arguments: src [M, K], weights [N, K], bias [N] where asked for, dst [M, N]. */
 int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels,
@@ -157,6 +177,12 @@ typedef void kernel_native(const void *params, void *const *addresses);
 int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
                       kernel_native *function, const void *params, size_t params_bytes,
                       const struct layout *const *layouts, size_t n_layouts, struct error *error);
+
+/* As kernel_native_new(), for code that needs memory while it runs: its address comes after the others. */
+int kernel_native_scratch_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
+                              kernel_native *function, const void *params, size_t params_bytes,
+                              const struct layout *const *layouts, size_t n_layouts, size_t scratch_bytes,
+                              struct error *error);
 
 /* ---- calls ---- */
 

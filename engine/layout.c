@@ -46,6 +46,37 @@ const struct layout *layout_channels_last(struct kernels *kernels, const struct 
         return layout_strided(kernels, shape, (size_t[]){c * h * w, 1, w * c, c});
 }
 
+const struct layout *layout_channel_blocks(struct kernels *kernels, const struct shape *shape,
+                                           size_t block) {
+        dnnl_memory_desc_t md;
+        dnnl_dims_t dims;
+
+        dims_from_shape(dims, shape);
+        if (dnnl_memory_desc_init_by_tag(&md, (int)shape->rank, dims, dnnl_f32,
+                                         block == 8 ? dnnl_aBcd8b : dnnl_aBcd16b) != dnnl_success)
+                return NULL;
+        return layout_from_md(kernels, &md);
+}
+
+bool layout_map_strides(const struct layout *layout, size_t lanes, struct map_strides *ret_strides) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        const dnnl_blocking_desc_t *blocking = &md->format_desc.blocking;
+        bool blocks = blocking->inner_nblks == 1 && blocking->inner_idxs[0] == 1 &&
+                      blocking->inner_blks[0] == (dnnl_dim_t)lanes;
+
+        if (md->format_kind != dnnl_blocked || md->ndims != 4 || md->dims[1] != md->padded_dims[1])
+                return false;
+        if (!blocks && (blocking->inner_nblks > 0 || blocking->strides[1] != 1))
+                return false;
+        *ret_strides = (struct map_strides){
+                .image = (size_t)blocking->strides[0],
+                .row = (size_t)blocking->strides[2],
+                .pixel = (size_t)blocking->strides[3],
+                .step = blocks ? (size_t)blocking->strides[1] : lanes,
+        };
+        return true;
+}
+
 const struct layout *layout_pixels(struct kernels *kernels, const struct shape *shape, size_t pixel) {
         size_t h = shape->dims[2], w = shape->dims[3];
 

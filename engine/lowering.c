@@ -25,6 +25,7 @@ struct lowering {
         size_t n_buffer_last_use;
         uint32_t current; /* node, by index */
         struct slices *slices;
+        bool at_output; /* all nodes are done, and what is used is the network's output */
 };
 
 static void lowering_release(struct lowering *lowering) {
@@ -156,8 +157,12 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
         step.offsets = offsets;
         step.node = node ? node->name : "input";
         step.op = pool_string(plan->pool, op);
+        step.source = operands[0].buffer == BUFFER_RUN_INPUT
+                              ? ""
+                              : pool_string(plan->pool, layout_text(operands[0].layout, text));
         step.shape = pool_string(plan->pool, layout_text(operands[n - 1].layout, text));
-        if (!buffers || !offsets || !step.op || !step.shape)
+        step.class = step_class_of(plan->graph, node, op);
+        if (!buffers || !offsets || !step.op || !step.source || !step.shape)
                 return error_no_memory(error);
 
         for (size_t i = 0; i < n; i++) {
@@ -171,6 +176,39 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                         step.bytes += layout_bytes(operands[i].layout);
         }
         plan->steps[plan->n_steps++] = step;
+        return 0;
+}
+
+/* The step that made what is in buffer; NULL where it is constant. */
+static const struct step *maker_of(const struct plan *plan, uint32_t buffer) {
+        for (size_t i = plan->n_steps; i-- > 0;)
+                if (plan->steps[i].buffers[kernel_n_args(plan->steps[i].kernel) - 1] == buffer)
+                        return &plan->steps[i];
+        return NULL;
+}
+
+/* "1x64x112x112 aBcd8b" -> "aBcd8b" */
+static const char *order_of(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]) {
+        const char *text = layout_text(layout, buffer), *space = strrchr(text, ' ');
+
+        return space ? space + 1 : text;
+}
+
+/* Says what the step just added, which brings from into the layout to, is good for. */
+static int explain_reorder(struct lowering *lowering, const struct node *node, struct operand from,
+                           const struct layout *to, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct step *maker = maker_of(plan, from.buffer);
+        char from_text[LAYOUT_TEXT_BYTES], to_text[LAYOUT_TEXT_BYTES];
+        const char *user = lowering->at_output ? "the output"
+                                               : pool_printf(plan->pool, "%s '%s'", node->type, node->name);
+        const char *why =
+                pool_printf(plan->pool, "%s takes %s, %s gives %s", user ? user : "", order_of(to, to_text),
+                            maker ? maker->op : "a constant", order_of(from.layout, from_text));
+
+        if (!user || !why)
+                return error_no_memory(error);
+        plan->steps[plan->n_steps - 1].why = why;
         return 0;
 }
 
@@ -191,6 +229,8 @@ int lowering_reorder(struct lowering *lowering, const struct node *node, struct 
                 r = lowering_place(lowering, want, &operands[1], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, "Reorder", kernel, operands, 0, error);
+        if (r >= 0)
+                r = explain_reorder(lowering, node, operand, want, error);
         if (r < 0)
                 return r;
         *ret_operand = operands[1];
@@ -377,6 +417,10 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
                 r = lowering_emit(lowering, node, "Copy", kernel, operands, 0, error);
         if (r < 0)
                 return r;
+        plan->steps[plan->n_steps - 1].why = pool_printf(
+                plan->pool, "%s '%s' overwrites it, and it is read elsewhere", node->type, node->name);
+        if (!plan->steps[plan->n_steps - 1].why)
+                return error_no_memory(error);
         *ret_operand = operands[1];
         return 0;
 }
@@ -391,7 +435,8 @@ bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct oper
         const struct places *places = &lowering->places[value];
 
         for (size_t i = 0; i < places->n; i++)
-                if (places->operands[i].buffer == operand.buffer && places->operands[i].offset == operand.offset &&
+                if (places->operands[i].buffer == operand.buffer &&
+                    places->operands[i].offset == operand.offset &&
                     layout_equal(places->operands[i].layout, operand.layout))
                         return true;
         return false;
@@ -408,7 +453,8 @@ int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_chann
         if (!whole->placed) {
                 const struct shape *all = &lowering->plan->graph->values[whole->value].shape;
 
-                r = lowering_place(lowering, layout_channels_last(lowering->plan->kernels, all), &operand, error);
+                r = lowering_place(lowering, layout_channels_last(lowering->plan->kernels, all), &operand,
+                                   error);
                 if (r < 0)
                         return r;
                 whole->buffer = operand.buffer;
@@ -431,7 +477,8 @@ int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct oper
 
         if (slices_find(lowering->slices, value))
                 return lowering_slice(lowering, value, 0, shape->dims[1], ret_operand, error);
-        return lowering_place(lowering, layout_channels_last(lowering->plan->kernels, shape), ret_operand, error);
+        return lowering_place(lowering, layout_channels_last(lowering->plan->kernels, shape), ret_operand,
+                              error);
 }
 
 /* ---- the story ---- */
@@ -454,6 +501,50 @@ static int find_last_uses(struct lowering *lowering, struct error *error) {
                                 lowering->last_use[node->post_ops[k].operand] = (uint32_t)i;
         }
         lowering->last_use[graph->output] = UINT32_MAX;
+        for (size_t i = 0; i < graph->n_watched; i++)
+                lowering->last_use[graph->watched[i]] = UINT32_MAX;
+        return 0;
+}
+
+/* Where a value that is asked for will be found, row-major. Never integers: steps compute on float32. */
+static int watch_value(struct lowering *lowering, uint32_t index, struct watched *watched,
+                       struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct value *value = &plan->graph->values[index];
+        const struct layout *plain;
+        struct operand operand;
+        int r;
+
+        watched->shape = value->shape;
+        if (value->constant)
+                return tensor_cast(&watched->constant, value->constant, DTYPE_F32, error);
+        plain = layout_plain(plan->kernels, &value->shape);
+        if (!plain)
+                return error_no_memory(error);
+        r = lowering_use(lowering, index, plain, &operand, error);
+        if (r < 0)
+                return r;
+        watched->buffer = operand.buffer;
+        return 0;
+}
+
+static int watch_values(struct lowering *lowering, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct graph *graph = plan->graph;
+        int r;
+
+        plan->watched = pool_allocate(plan->pool, graph->n_watched, sizeof(*plan->watched));
+        if (!plan->watched)
+                return error_no_memory(error);
+        plan->n_watched = graph->n_watched;
+        for (size_t i = 0; i < graph->n_watched; i++) {
+                r = watch_value(lowering, graph->watched[i], &plan->watched[i], error);
+                if (r < 0)
+                        return error_prefix(error, r, "'%s' cannot be watched",
+                                            graph->values[graph->watched[i]].name);
+        }
+        for (size_t i = 0; i < graph->n_watched; i++)
+                plan->buffers[plan->watched[i].buffer].last = (uint32_t)plan->n_steps;
         return 0;
 }
 
@@ -487,6 +578,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         }
 
         lowering.current = graph->n_nodes > 0 ? (uint32_t)graph->n_nodes - 1 : 0;
+        lowering.at_output = true;
         plain = layout_plain(plan->kernels, &graph->values[graph->output].shape);
         if (!plain)
                 return error_no_memory(error);
@@ -494,6 +586,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "nothing is computed: the output is the input or constant");
         r = lowering_use(&lowering, graph->output, plain, &output, error);
+        if (r >= 0)
+                r = watch_values(&lowering, error);
         if (r < 0)
                 return r;
         /* The run copies it out after the last step. */

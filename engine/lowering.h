@@ -56,9 +56,10 @@ int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, con
                            const struct layout *layout, weights_packer *packer, const void *params,
                            struct operand *ret_operand, struct error *error);
 
-/* Where the node that makes the feature map value had best write it, channels last: its slice of the concatenation
- * that it goes into, or a new place. */
-int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand, struct error *error);
+/* Where the node that makes the feature map value had best write it, channels last: its slice of the
+ * concatenation that it goes into, or a new place. */
+int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand,
+                          struct error *error);
 
 /* Is the concatenation that makes value one whose parts lie in slices of one place? */
 bool lowering_is_sliced(const struct lowering *lowering, uint32_t value);

@@ -13,6 +13,7 @@
 #include "engine/onnx_reader.h"
 #include "engine/simplify.h"
 #include "engine/specialise.h"
+#include "engine/watch.h"
 
 #define VERSION_DIGITS 12u
 
@@ -124,7 +125,7 @@ static int count_classes(struct model *model, struct error *error) {
 }
 
 static int model_build(struct model **ret_model, const struct model_source *source, const char *name,
-                       const char *directory, struct error *error) {
+                       const char *directory, const struct model_watch *watch, struct error *error) {
         _cleanup_(model_freep) struct model *model = calloc(1, sizeof(*model));
         int r;
 
@@ -142,6 +143,8 @@ static int model_build(struct model **ret_model, const struct model_source *sour
         r = weights_new(&model->weights, error);
         if (r >= 0)
                 r = onnx_read(&model->graph, source->onnx.bytes, source->onnx.size, directory, error);
+        if (r >= 0 && watch)
+                r = graph_watch(model->graph, watch->names, watch->n, error);
         if (r >= 0 && source->config.bytes)
                 r = config_read_labels(&source->config, model->pool, &model->labels, &model->n_labels,
                                        error);
@@ -164,13 +167,18 @@ static int model_build(struct model **ret_model, const struct model_source *sour
         return 0;
 }
 
-int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
-                      struct error *error) {
+int model_open_source_watching(struct model **ret_model, const struct model_source *source, const char *name,
+                               const struct model_watch *watch, struct error *error) {
         int r;
 
         name = name ? name : source->name;
-        r = model_build(ret_model, source, name, NULL, error);
+        r = model_build(ret_model, source, name, NULL, watch, error);
         return r < 0 ? error_prefix(error, r, "model '%s'", name) : 0;
+}
+
+int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
+                      struct error *error) {
+        return model_open_source_watching(ret_model, source, name, NULL, error);
 }
 
 static void source_release(struct model_source *source) {
@@ -208,7 +216,8 @@ static char *name_of_path(const char *path) {
         return strdup(base[0] && strcmp(base, "/") != 0 ? base : "model");
 }
 
-int model_open(struct model **ret_model, const char *path, const char *name, struct error *error) {
+int model_open_watching(struct model **ret_model, const char *path, const char *name,
+                        const struct model_watch *watch, struct error *error) {
         _cleanup_(source_release) struct model_source source = {0};
         _cleanup_(freep) char *onnx_path = NULL, *own_name = NULL, *directory_copy = NULL;
         const char *directory;
@@ -234,8 +243,16 @@ int model_open(struct model **ret_model, const char *path, const char *name, str
         if (r < 0)
                 return r;
         own_name = name_of_path(path);
-        r = model_build(ret_model, &source, name ? name : own_name ? own_name : "model", directory, error);
+        r = model_build(ret_model, &source,
+                        name       ? name
+                        : own_name ? own_name
+                                   : "model",
+                        directory, watch, error);
         return r < 0 ? error_prefix(error, r, "%s", onnx_path) : 0;
+}
+
+int model_open(struct model **ret_model, const char *path, const char *name, struct error *error) {
+        return model_open_watching(ret_model, path, name, NULL, error);
 }
 
 void model_free(struct model *model) {

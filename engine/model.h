@@ -32,6 +32,21 @@ struct model_source {
 int model_open(struct model **ret_model, const char *path, const char *name, struct error *error);
 int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
                       struct error *error);
+
+/*
+ * As above, for looking into a network: every plan of this model keeps these values until the end of a run,
+ * for run_watched(). A name is that of a node of the file, which stands for its first output, or of a value.
+ * What is watched is not fused away, so that such plans are slower. Fails with ERROR_NOT_FOUND, the nearest
+ * names in the text.
+ */
+struct model_watch {
+        const char *const *names;
+        size_t n;
+};
+int model_open_watching(struct model **ret_model, const char *path, const char *name,
+                        const struct model_watch *watch, struct error *error);
+int model_open_source_watching(struct model **ret_model, const struct model_source *source, const char *name,
+                               const struct model_watch *watch, struct error *error);
 void model_free(struct model *model);
 DEFINE_CLEANUP(model)
 

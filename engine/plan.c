@@ -130,6 +130,9 @@ void plan_free(struct plan *plan) {
         for (size_t i = 0; i < plan->n_packed; i++)
                 packed_unref(plan->packed[i]);
         free(plan->packed);
+        for (size_t i = 0; i < plan->n_watched; i++)
+                if (plan->watched[i].constant)
+                        tensor_unref(plan->watched[i].constant);
         if (plan->kernels)
                 kernels_free(plan->kernels);
         if (plan->graph)
@@ -176,15 +179,88 @@ struct plan_step plan_step(const struct plan *plan, size_t index) {
                 .node = step->node,
                 .op = step->op,
                 .kernel = kernel_name(step->kernel),
+                .source = step->source,
                 .shape = step->shape,
+                .why = step->why,
+                .class = step->class,
                 .flop = step->flop,
                 .bytes = step->bytes,
         };
 }
 
+/* Does step write buffer, and if so, all of it? */
+static bool writes(const struct plan *plan, const struct step *step, uint32_t buffer, bool *ret_all) {
+        size_t last = kernel_n_args(step->kernel) - 1;
+
+        *ret_all = layout_bytes(kernel_layout(step->kernel, last)) >= plan->buffers[buffer].bytes;
+        return step->buffers[last] == buffer;
+}
+
+static bool contains(const uint32_t *steps, size_t n, uint32_t step) {
+        for (size_t i = 0; i < n; i++)
+                if (steps[i] == step)
+                        return true;
+        return false;
+}
+
+size_t plan_step_sources(const struct plan *plan, size_t index, uint32_t *ret_steps, size_t max) {
+        const struct step *step = &plan->steps[index];
+        size_t n_args = kernel_n_args(step->kernel), n = 0;
+
+        for (size_t k = 0; k < n_args; k++) {
+                uint32_t buffer = step->buffers[k];
+                bool all = false;
+
+                if (buffer == BUFFER_RUN_INPUT || plan->buffers[buffer].constant)
+                        continue;
+                /* A destination that was written before is read as well (a sum), unless each writer fills a
+                 * part of it. */
+                if (k + 1 == n_args && writes(plan, step, buffer, &all) && !all)
+                        continue;
+                all = false;
+                for (size_t i = index; i-- > plan->buffers[buffer].first && !all;) {
+                        bool whole;
+
+                        if (!writes(plan, &plan->steps[i], buffer, &whole))
+                                continue;
+                        all = whole;
+                        if (n < max && !contains(ret_steps, n, (uint32_t)i))
+                                ret_steps[n++] = (uint32_t)i;
+                }
+        }
+        return n;
+}
+
+static bool read_before(const struct plan *plan, size_t index) {
+        for (size_t i = 0; i < index; i++)
+                if (plan->buffers[i].constant == plan->buffers[index].constant)
+                        return true;
+        return false;
+}
+
+size_t plan_weight_bytes(const struct plan *plan) {
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < plan->n_buffers; i++)
+                if (plan->buffers[i].constant && !read_before(plan, i))
+                        bytes += plan->buffers[i].bytes;
+        return bytes;
+}
+
 size_t plan_output_shape(const struct plan *plan, size_t ret_dims[8]) {
         memcpy(ret_dims, plan->output_shape.dims, plan->output_shape.rank * sizeof(*ret_dims));
         return plan->output_shape.rank;
+}
+
+size_t plan_n_watched(const struct plan *plan) {
+        return plan->n_watched;
+}
+
+size_t plan_watched_shape(const struct plan *plan, size_t index, size_t ret_dims[8]) {
+        const struct shape *shape = &plan->watched[index].shape;
+
+        memcpy(ret_dims, shape->dims, shape->rank * sizeof(*ret_dims));
+        return shape->rank;
 }
 
 void plan_probabilities(const struct plan *plan, const float *output, float *probabilities) {

@@ -22,11 +22,19 @@ struct plan_buffer {
 
 struct step {
         const struct kernel *kernel;
-        const char *node, *op, *shape;
+        const char *node, *op, *source, *shape, *why;
+        enum step_class class;
         const uint32_t *buffers; /* kernel_n_args() */
         const size_t *offsets;   /* bytes, from the start of each */
         double flop;
         size_t bytes;
+};
+
+/* A value that the model is watched for: in the arena until the end of a run, or constant. */
+struct watched {
+        uint32_t buffer;
+        struct tensor *constant; /* float32, a reference; NULL: in buffer */
+        struct shape shape;
 };
 
 struct plan {
@@ -48,6 +56,8 @@ struct plan {
         size_t output_offset; /* bytes */
         size_t output_elements;
         struct shape output_shape;
+        struct watched *watched; /* one for each of the graph's, in its order */
+        size_t n_watched;
         size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;
 };
 

@@ -43,7 +43,8 @@ int run_new(struct run **ret_run, const struct plan *plan, struct error *error) 
                 void *addresses[KERNEL_CONCAT_MAX + 1];
 
                 for (size_t k = 0; k < kernel_n_args(step->kernel); k++)
-                        addresses[k] = (unsigned char *)buffer_address(run, step->buffers[k]) + step->offsets[k];
+                        addresses[k] =
+                                (unsigned char *)buffer_address(run, step->buffers[k]) + step->offsets[k];
                 r = call_new(&run->calls[i], step->kernel, addresses, run->scratchpad, error);
                 if (r < 0)
                         return r;
@@ -102,6 +103,15 @@ int run_profile(struct run *run, const unsigned char *pixels, float *output, uin
         if (r < 0)
                 return r;
         return execute(run, (struct run_input){.pixels = pixels}, output, step_ns, error);
+}
+
+const float *run_watched(const struct run *run, size_t index) {
+        const struct watched *watched = &run->plan->watched[index];
+        const struct plan_buffer *buffer = &run->plan->buffers[watched->buffer];
+
+        if (watched->constant)
+                return watched->constant->data;
+        return buffer->constant ? buffer->constant : (const void *)(run->arena + buffer->offset);
 }
 
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error) {

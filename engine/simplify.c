@@ -356,6 +356,6 @@ int graph_simplify(struct graph *graph, struct error *error) {
                 if (r < 0)
                         return node_error(error, r, node);
         }
-        graph->output = aliases_resolve(&aliases, graph->output);
+        aliases_apply_to_outputs(&aliases, graph);
         return graph_sweep(graph, error);
 }

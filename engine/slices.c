@@ -30,13 +30,14 @@ static bool begins_with(const struct node *longer, const struct node *node) {
 }
 
 /* whole and channel: of the concatenation that node makes. */
-static void place_parts(struct slices *slices, const struct graph *graph, const struct node *node, uint32_t whole,
-                        size_t channel) {
+static void place_parts(struct slices *slices, const struct graph *graph, const struct node *node,
+                        uint32_t whole, size_t channel) {
         for (size_t i = 0; i < node->n_inputs; i++) {
                 struct slice *slice = &slices->slices[node->inputs[i]];
 
                 if (slice->whole == VALUE_NONE)
-                        *slice = (struct slice){.value = node->inputs[i], .whole = whole, .channel = channel};
+                        *slice =
+                                (struct slice){.value = node->inputs[i], .whole = whole, .channel = channel};
                 channel += graph->values[node->inputs[i]].shape.dims[1];
         }
 }

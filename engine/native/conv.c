@@ -108,7 +108,8 @@ bool native_conv_read(struct native_conv *ret_conv, const struct kernel_conv *co
                 .bias = conv->bias,
         };
 
-        if (!native->conv[0] || !epilogue_read(&c.epilogue, &conv->post_ops) || !family_of(&c, native->lanes))
+        if (!native->conv[0] || !epilogue_read(&c.epilogue, &conv->post_ops) ||
+            !family_of(&c, native->lanes))
                 return false;
         *ret_conv = c;
         return true;
@@ -138,8 +139,8 @@ static void settle_pointwise(struct native_conv *c, size_t lanes) {
         size_t stride = divide_up(c->inputs, lanes) * lanes;
 
         c->rows = POINTWISE_ROWS;
-        /* Rows that are a multiple of 2 KiB apart share few lines of the first cache: better copied, to rows one
-         * vector further apart. */
+        /* Rows that are a multiple of 2 KiB apart share few lines of the first cache: better copied, to rows
+         * one vector further apart. */
         if (c->prologue != NATIVE_AS_IS || (c->src_pixel % 512 == 0 && c->outputs > 4 * lanes))
                 c->scratch_floats = c->rows * (stride + lanes);
 }
@@ -181,7 +182,8 @@ size_t native_conv_weights(const struct native_conv *c) {
 
 /* [set of groups, vector, kh * kw, inputs of a group, lane]: the same for all families. */
 void native_conv_pack(const struct native_conv *c, const float *source, float *target) {
-        size_t lanes = native_best()->lanes, outputs = c->outputs / c->groups, inputs = c->inputs / c->groups;
+        size_t lanes = native_best()->lanes, outputs = c->outputs / c->groups,
+               inputs = c->inputs / c->groups;
         size_t taps = c->window.kernel[0] * c->window.kernel[1], sets, vectors;
 
         vectors_of(c, lanes, &sets, &vectors);

@@ -1,11 +1,11 @@
 #pragma once
 /*
- * native/conv: convolutions in own vector code, on channels-last data whose pixels may lie further apart than their
- * channels: a slice of a concatenation is read and written in place.
+ * native/conv: convolutions in own vector code, on channels-last data whose pixels may lie further apart
+ * than their channels: a slice of a concatenation is read and written in place.
  *
- * Three families: pointwise (1x1, one group), depthwise (one channel a group), grouped (groups whose channels fill
- * vectors, or of which several share one). The vector code is in conv_*.inc.h, compiled for each instruction set by
- * conv_avx2.c and conv_avx512.c; struct native has the functions.
+ * Three families: pointwise (1x1, one group), depthwise (one channel a group), grouped (groups whose
+ * channels fill vectors, or of which several share one). The vector code is in conv_*.inc.h, compiled for
+ * each instruction set by conv_avx2.c and conv_avx512.c; struct native has the functions.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,23 +53,25 @@ struct native_conv {
         struct native_epilogue epilogue;
         enum native_prologue prologue;
         float prologue_low, prologue_high;
-        const int64_t *order; /* of pointwise's inputs or depthwise's channels among those of the weights, or NULL */
+        const int64_t *order; /* of pointwise's inputs or depthwise's channels among those of the weights, or
+                                 NULL */
 
         /* Set by native_conv_settle(). */
-        bool spread;           /* grouped: several groups in a vector */
-        size_t rows;           /* pixels (pointwise) or rows of outputs (grouped) that are worked on at a time */
+        bool spread; /* grouped: several groups in a vector */
+        size_t rows; /* pixels (pointwise) or rows of outputs (grouped) that are worked on at a time */
         size_t scratch_floats; /* for each thread; 0: none */
         size_t threads;
 };
 
-/* The family that computes conv with its post-ops; false: none does. Fills all but the prologue and the pixel
- * distances, which are set to those of dense data. */
+/* The family that computes conv with its post-ops; false: none does. Fills all but the prologue and the
+ * pixel distances, which are set to those of dense data. */
 bool native_conv_read(struct native_conv *ret_conv, const struct kernel_conv *conv);
 
 /* Chooses how the work is divided. Call once all other fields are set. */
 void native_conv_settle(struct native_conv *conv, size_t threads);
 
-/* Weights in the order that the family reads them, zeros where a vector is not full; source: [O, I / G, kh, kw]. */
+/* Weights in the order that the family reads them, zeros where a vector is not full; source: [O, I / G, kh,
+ * kw]. */
 size_t native_conv_weights(const struct native_conv *conv);
 void native_conv_pack(const struct native_conv *conv, const float *source, float *target);
 
@@ -87,14 +89,14 @@ struct native_run {
 };
 
 /* Pixels begin to end of dst: the runs one after the other. */
-typedef void native_channels_part(const struct native_run *runs, size_t n_runs, const float *const *sources, float *dst,
-                                  size_t dst_pixel, size_t begin, size_t end);
+typedef void native_channels_part(const struct native_run *runs, size_t n_runs, const float *const *sources,
+                                  float *dst, size_t dst_pixel, size_t begin, size_t end);
 
 native_channels_part native_channels_avx2, native_channels_avx512;
 
 /* The part of a conv that one of several threads does. */
-typedef void native_conv_part(const struct native_conv *conv, const struct native_conv_data *data, size_t thread,
-                              size_t n_threads);
+typedef void native_conv_part(const struct native_conv *conv, const struct native_conv_data *data,
+                              size_t thread, size_t n_threads);
 
-native_conv_part native_pointwise_avx2, native_pointwise_avx512, native_depthwise_avx2, native_depthwise_avx512,
-        native_grouped_avx2, native_grouped_avx512;
+native_conv_part native_pointwise_avx2, native_pointwise_avx512, native_depthwise_avx2,
+        native_depthwise_avx512, native_grouped_avx2, native_grouped_avx512;

@@ -1,7 +1,7 @@
 /* channels: runs of channels of several sources, one after the other. */
 
-void VECTOR(native_channels)(const struct native_run *runs, size_t n_runs, const float *const *sources, float *dst,
-                             size_t dst_pixel, size_t begin, size_t end) {
+void VECTOR(native_channels)(const struct native_run *runs, size_t n_runs, const float *const *sources,
+                             float *dst, size_t dst_pixel, size_t begin, size_t end) {
         for (size_t pixel = begin; pixel < end; pixel++) {
                 float *to = dst + pixel * dst_pixel;
 

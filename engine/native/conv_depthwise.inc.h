@@ -1,15 +1,16 @@
 /*
- * depthwise: one channel a group, 3 or 5 columns wide. A tile of a few pixels of one row times one vector of channels
- * stays in registers over the window; each input is loaded once a row of the window. Weights lie as
+ * depthwise: one channel a group, 3 or 5 columns wide. A tile of a few pixels of one row times one vector of
+ * channels stays in registers over the window; each input is loaded once a row of the window. Weights lie as
  * [channels / LANES, kh, kw, LANES].
  */
 
 struct depthwise_tile {
-        const float *src, *weights, *bias; /* src: row 0 and column 0 of the window of the tile's first pixel */
+        const float *src, *weights,
+                *bias; /* src: row 0 and column 0 of the window of the tile's first pixel */
         float *dst;
         size_t src_pixel, src_row, dst_pixel;
-        size_t ky_first, ky_last;  /* rows of the window that lie in the image */
-        int64_t column, width;     /* of src, and of the image */
+        size_t ky_first, ky_last; /* rows of the window that lie in the image */
+        int64_t column, width;    /* of src, and of the image */
         float low, high;
 };
 
@@ -56,9 +57,10 @@ INLINE void depthwise_tile(const struct depthwise_tile *t, const int pixels, con
 }
 
 /* All channels of a tile. */
-INLINE void depthwise_channels(const struct native_conv *p, struct depthwise_tile *t, const int pixels, const int kw,
-                               const int stride, const bool edge) {
-        size_t whole = p->outputs / LANES, rest = p->outputs % LANES, panel = p->window.kernel[0] * (size_t)kw * LANES;
+INLINE void depthwise_channels(const struct native_conv *p, struct depthwise_tile *t, const int pixels,
+                               const int kw, const int stride, const bool edge) {
+        size_t whole = p->outputs / LANES, rest = p->outputs % LANES,
+               panel = p->window.kernel[0] * (size_t)kw * LANES;
 
         for (size_t v = 0; v < whole; v++, t->src += LANES, t->dst += LANES, t->weights += panel) {
                 depthwise_tile(t, pixels, kw, stride, edge, false, v_mask(0));
@@ -68,8 +70,8 @@ INLINE void depthwise_channels(const struct native_conv *p, struct depthwise_til
                 depthwise_tile(t, pixels, kw, stride, true, true, v_mask(rest));
 }
 
-INLINE void depthwise_row(const struct native_conv *p, const struct native_conv_data *data, size_t image, size_t row,
-                          const int kw, const int stride) {
+INLINE void depthwise_row(const struct native_conv *p, const struct native_conv_data *data, size_t image,
+                          size_t row, const int kw, const int stride) {
         int64_t top = (int64_t)(row * p->window.strides[0]) - p->window.pads_begin[0];
         int64_t bottom = (int64_t)p->height - top, kh = (int64_t)p->window.kernel[0];
         const float *src = data->src + image * p->height * p->width * p->src_pixel;
@@ -91,7 +93,8 @@ INLINE void depthwise_row(const struct native_conv *p, const struct native_conv_
                 pixels = p->out_width - x >= 7 ? 7 : 1;
                 t.column = (int64_t)x * stride - p->window.pads_begin[1];
                 edge = t.column < 0 || t.column + (int64_t)(pixels - 1) * stride + kw > t.width;
-                /* Rows and columns outside are never read; the sum of addresses stays inside where they are. */
+                /* Rows and columns outside are never read; the sum of addresses stays inside where they are.
+                 */
                 t.src = src + (top * (int64_t)p->width + t.column) * (int64_t)p->src_pixel;
                 t.weights = data->weights;
                 t.bias = data->bias;
@@ -106,7 +109,8 @@ INLINE void depthwise_row(const struct native_conv *p, const struct native_conv_
         }
 }
 
-void VECTOR(native_depthwise)(const struct native_conv *p, const struct native_conv_data *data, size_t thread, size_t n_threads) {
+void VECTOR(native_depthwise)(const struct native_conv *p, const struct native_conv_data *data,
+                              size_t thread, size_t n_threads) {
         size_t rows = p->images * p->out_height, to = piece(rows, thread + 1, n_threads);
 
         for (size_t i = piece(rows, thread, n_threads); i < to; i++) {

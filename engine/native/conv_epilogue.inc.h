@@ -1,5 +1,5 @@
-/* epilogue: what follows on results, once they are in the destination and still in the first cache. Included by
- * conv_avx2.c and conv_avx512.c. */
+/* epilogue: what follows on results, once they are in the destination and still in the first cache. Included
+ * by conv_avx2.c and conv_avx512.c. */
 
 INLINE vfloat activate(enum native_activation activation, vfloat x, float alpha, float beta) {
         switch (activation) {
@@ -19,8 +19,8 @@ INLINE vfloat activate(enum native_activation activation, vfloat x, float alpha,
         return x;
 }
 
-INLINE void activate_rows_as(enum native_activation activation, const struct native_epilogue *e, float *rows, size_t pixel,
-                             size_t n_rows, size_t channels) {
+INLINE void activate_rows_as(enum native_activation activation, const struct native_epilogue *e, float *rows,
+                             size_t pixel, size_t n_rows, size_t channels) {
         size_t whole = channels / LANES * LANES;
         vmask mask = v_mask(channels - whole);
 
@@ -28,8 +28,9 @@ INLINE void activate_rows_as(enum native_activation activation, const struct nat
                 for (size_t c = 0; c < whole; c += LANES)
                         v_store(rows + c, activate(activation, v_load(rows + c), e->alpha, e->beta));
                 if (whole < channels)
-                        v_store_part(rows + whole, mask,
-                                     activate(activation, v_load_part(rows + whole, mask), e->alpha, e->beta));
+                        v_store_part(
+                                rows + whole, mask,
+                                activate(activation, v_load_part(rows + whole, mask), e->alpha, e->beta));
         }
 }
 

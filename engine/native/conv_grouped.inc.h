@@ -1,8 +1,9 @@
 /*
- * grouped: convolution whose groups fill vectors of outputs. The rows that a band of outputs needs are copied once,
- * with their padding, as [row, column, input]; an input is then broadcast and meets the weights of a whole row of the
- * window, kw outputs, while it is in its register. Where groups of few channels share a vector ("spread"), the inputs
- * of LANES channels are loaded and each is spread over the lanes of its group.
+ * grouped: convolution whose groups fill vectors of outputs. The rows that a band of outputs needs are
+ * copied once, with their padding, as [row, column, input]; an input is then broadcast and meets the weights
+ * of a whole row of the window, kw outputs, while it is in its register. Where groups of few channels share
+ * a vector ("spread"), the inputs of LANES channels are loaded and each is spread over the lanes of its
+ * group.
  *
  * Weights lie as [groups, outputs of a group / LANES, kh, kw, inputs of a group, LANES], or spread as
  * [groups / groups in a vector, kh, kw, inputs of a group, groups in a vector, outputs of a group].
@@ -20,7 +21,8 @@ typedef __m512i vindex;
 INLINE vindex v_spread_index(size_t width, size_t lane) {
         vindex lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 
-        return _mm512_add_epi32(_mm512_and_si512(lanes, _mm512_set1_epi32(-(int)width)), _mm512_set1_epi32((int)lane));
+        return _mm512_add_epi32(_mm512_and_si512(lanes, _mm512_set1_epi32(-(int)width)),
+                                _mm512_set1_epi32((int)lane));
 }
 INLINE vfloat v_spread(vfloat v, vindex index) {
         return _mm512_permutexvar_ps(index, v);
@@ -31,7 +33,8 @@ typedef __m256i vindex;
 INLINE vindex v_spread_index(size_t width, size_t lane) {
         vindex lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 
-        return _mm256_add_epi32(_mm256_and_si256(lanes, _mm256_set1_epi32(-(int)width)), _mm256_set1_epi32((int)lane));
+        return _mm256_add_epi32(_mm256_and_si256(lanes, _mm256_set1_epi32(-(int)width)),
+                                _mm256_set1_epi32((int)lane));
 }
 INLINE vfloat v_spread(vfloat v, vindex index) {
         return _mm256_permutevar8x32_ps(v, index);
@@ -75,7 +78,8 @@ INLINE void grouped_tile(const struct grouped_tile *t, const int pixels, const i
                                 UNROLL
                                 for (int k = 0; k < kw; k++)
                                         if (j >= k && (j - k) % stride == 0 && (j - k) / stride < pixels)
-                                                sums[(j - k) / stride] = v_fma(x, w[k], sums[(j - k) / stride]);
+                                                sums[(j - k) / stride] =
+                                                        v_fma(x, w[k], sums[(j - k) / stride]);
                         }
                 }
         }
@@ -112,14 +116,14 @@ INLINE size_t grouped_tile_of(const struct grouped_tile *t, size_t pixels, const
 
 /* What one pass over a band works on: vectors of outputs that share inputs. */
 struct grouped_band {
-        size_t image, row, rows;          /* of outputs */
-        size_t input, n_inputs;           /* channels that are copied */
-        size_t output, n_outputs;         /* channels */
+        size_t image, row, rows;  /* of outputs */
+        size_t input, n_inputs;   /* channels that are copied */
+        size_t output, n_outputs; /* channels */
         const float *weights;
 };
 
-static void grouped_copy(const struct native_conv *p, const struct native_conv_data *data, const struct grouped_band *b,
-                         float *rows, size_t columns, size_t pixel) {
+static void grouped_copy(const struct native_conv *p, const struct native_conv_data *data,
+                         const struct grouped_band *b, float *rows, size_t columns, size_t pixel) {
         int64_t top = (int64_t)(b->row * p->window.strides[0]) - p->window.pads_begin[0];
         int64_t left = p->window.pads_begin[1];
         size_t n_rows = (b->rows - 1) * p->window.strides[0] + p->window.kernel[0];
@@ -138,11 +142,13 @@ static void grouped_copy(const struct native_conv *p, const struct native_conv_d
                                         rows[c] = 0;
                                 continue;
                         }
-                        src = data->src + ((b->image * p->height + (size_t)y) * p->width + (size_t)from) * p->src_pixel +
+                        src = data->src +
+                              ((b->image * p->height + (size_t)y) * p->width + (size_t)from) * p->src_pixel +
                               b->input;
                         for (; c + LANES <= b->n_inputs; c += LANES)
                                 v_store(rows + c, v_load(src + c));
-                        /* The row's end is overwritten by the next pixel, and the scratch has a vector to spare. */
+                        /* The row's end is overwritten by the next pixel, and the scratch has a vector to
+                         * spare. */
                         if (c < b->n_inputs)
                                 v_store(rows + c, v_load_part(src + c, mask));
                 }
@@ -169,9 +175,10 @@ INLINE void grouped_compute(const struct native_conv *p, const struct native_con
                 t.mask = v_mask(channels);
                 t.bias = data->bias ? v_load_part(data->bias + b->output + v, t.mask) : v_set(0);
                 for (size_t r = 0; r < b->rows; r++) {
-                        float *dst = data->dst +
-                                     ((b->image * p->out_height + b->row + r) * p->out_width) * p->dst_pixel +
-                                     b->output + v;
+                        float *dst =
+                                data->dst +
+                                ((b->image * p->out_height + b->row + r) * p->out_width) * p->dst_pixel +
+                                b->output + v;
                         const float *src = rows + r * p->window.strides[0] * t.src_row;
 
                         for (size_t x = 0, done; x < p->out_width; x += done) {
@@ -185,15 +192,16 @@ INLINE void grouped_compute(const struct native_conv *p, const struct native_con
         }
 }
 
-#define GROUPED_CASE(k, s)                                                                                           \
-        if (p->window.kernel[1] == (k) && p->window.strides[1] == (s)) {                                             \
-                if (p->spread)                                                                                       \
-                        grouped_compute(p, data, &b, scratch, columns, pixel, k, s, true);                              \
-                else                                                                                                 \
-                        grouped_compute(p, data, &b, scratch, columns, pixel, k, s, false);                             \
+#define GROUPED_CASE(k, s)                                                                                  \
+        if (p->window.kernel[1] == (k) && p->window.strides[1] == (s)) {                                    \
+                if (p->spread)                                                                              \
+                        grouped_compute(p, data, &b, scratch, columns, pixel, k, s, true);                  \
+                else                                                                                        \
+                        grouped_compute(p, data, &b, scratch, columns, pixel, k, s, false);                 \
         }
 
-void VECTOR(native_grouped)(const struct native_conv *p, const struct native_conv_data *data, size_t thread, size_t n_threads) {
+void VECTOR(native_grouped)(const struct native_conv *p, const struct native_conv_data *data, size_t thread,
+                            size_t n_threads) {
         size_t inputs = p->inputs / p->groups, outputs = p->outputs / p->groups;
         size_t pixel = p->spread ? LANES : inputs, step = p->spread ? LANES / inputs : 1;
         size_t chunks = (p->groups + step - 1) / step, bands = (p->out_height + p->rows - 1) / p->rows;

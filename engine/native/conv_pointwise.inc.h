@@ -1,7 +1,7 @@
 /*
- * pointwise: 1x1 convolution, a product of [pixels, inputs] and [inputs, outputs]. A tile of pixels x outputs stays in
- * registers over all inputs; an input is broadcast from its pixel's row, so that nothing is transposed. Weights lie as
- * [outputs / LANES, inputs, LANES], zeros where outputs end.
+ * pointwise: 1x1 convolution, a product of [pixels, inputs] and [inputs, outputs]. A tile of pixels x
+ * outputs stays in registers over all inputs; an input is broadcast from its pixel's row, so that nothing is
+ * transposed. Weights lie as [outputs / LANES, inputs, LANES], zeros where outputs end.
  */
 
 #if LANES == 16
@@ -42,7 +42,8 @@ INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, con
                 UNROLL
                 for (int v = 0; v < vectors; v++)
                         w[v] = v_load(weights + (size_t)v * panel);
-                /* Weights that come from the third cache would be waited for by the first tile that needs them. */
+                /* Weights that come from the third cache would be waited for by the first tile that needs
+                 * them. */
                 UNROLL
                 for (int v = 0; v < vectors; v++)
                         _mm_prefetch((const char *)(weights + (size_t)(vectors + v) * panel), _MM_HINT_T0);
@@ -76,12 +77,12 @@ INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, con
         }
 }
 
-#define POINTWISE_CASE(n)                                                                                            \
-        case n:                                                                                                      \
-                if (vectors == 2)                                                                                    \
-                        pointwise_tile(t, n, 2);                                                                     \
-                else                                                                                                 \
-                        pointwise_tile(t, n, 1);                                                                     \
+#define POINTWISE_CASE(n)                                                                                   \
+        case n:                                                                                             \
+                if (vectors == 2)                                                                           \
+                        pointwise_tile(t, n, 2);                                                            \
+                else                                                                                        \
+                        pointwise_tile(t, n, 1);                                                            \
                 break;
 
 static void pointwise_tile_of(const struct pointwise_tile *t, size_t pixels, size_t vectors) {
@@ -128,7 +129,8 @@ static void pointwise_prepare(const struct native_conv *p, const struct native_c
                         for (; c < whole; c += LANES)
                                 v_store(rows + c, v_load(src + c) * v_load(gate + c));
                         if (c < p->inputs)
-                                v_store_part(rows + c, mask, v_load_part(src + c, mask) * v_load_part(gate + c, mask));
+                                v_store_part(rows + c, mask,
+                                             v_load_part(src + c, mask) * v_load_part(gate + c, mask));
                         break;
                 case NATIVE_SCALE_SHIFT:
                         for (; c < whole; c += LANES)
@@ -137,7 +139,8 @@ static void pointwise_prepare(const struct native_conv *p, const struct native_c
                                                          low, high));
                         if (c < p->inputs)
                                 v_store_part(rows + c, mask,
-                                             v_clip(v_fma(v_load_part(src + c, mask), v_load_part(data->scale + c, mask),
+                                             v_clip(v_fma(v_load_part(src + c, mask),
+                                                          v_load_part(data->scale + c, mask),
                                                           v_load_part(data->shift + c, mask)),
                                                     low, high));
                         break;
@@ -183,7 +186,8 @@ static void pointwise_block(const struct native_conv *p, const struct native_con
         }
 }
 
-void VECTOR(native_pointwise)(const struct native_conv *p, const struct native_conv_data *data, size_t thread, size_t n_threads) {
+void VECTOR(native_pointwise)(const struct native_conv *p, const struct native_conv_data *data,
+                              size_t thread, size_t n_threads) {
         size_t vectors = (p->outputs + LANES - 1) / LANES, pixels = p->images * p->height * p->width;
         float *scratch = data->scratch ? data->scratch + thread * p->scratch_floats : NULL;
         size_t from = 0, to = pixels, v_from = 0, v_to = vectors, blocks;
@@ -199,6 +203,6 @@ void VECTOR(native_pointwise)(const struct native_conv *p, const struct native_c
         }
         blocks = (to - from + p->rows - 1) / p->rows;
         for (size_t i = 0; i < blocks && v_from < v_to; i++)
-                pointwise_block(p, data, scratch, from + piece(to - from, i, blocks), from + piece(to - from, i + 1, blocks),
-                                v_from, v_to);
+                pointwise_block(p, data, scratch, from + piece(to - from, i, blocks),
+                                from + piece(to - from, i + 1, blocks), v_from, v_to);
 }

@@ -7,17 +7,23 @@
  *   NATIVE_LANES        floats in a vector
  *   NATIVE_GEMM_ROWS    rows and vectors of the tile of c that stays in registers: rows * vectors
  *   NATIVE_GEMM_VECTORS accumulators, and one register for each vector of b and one for a must fit
- *   NATIVE_CONV         the functions of native/conv.h, and NATIVE_CHANNELS; not defined where there are none
+ *   NATIVE_GEMM_PREFETCH whether struct gemm_left's next is fetched into the second-level cache
+ *   NATIVE_CONV         the functions of native/conv.h, and NATIVE_CHANNELS; not defined where there are
+ * none
  *
  * Compilers' vector extensions are used instead of intrinsics: one source for all.
  */
 #include <string.h>
+#if NATIVE_LANES == 16
+#include <immintrin.h>
+#endif
 
 #include "engine/native/native.h"
 
-#define LANES   ((size_t)NATIVE_LANES)
-#define COLUMNS (NATIVE_GEMM_VECTORS * LANES)
-#define INLINE  static inline __attribute__((always_inline))
+#define LANES            ((size_t)NATIVE_LANES)
+#define COLUMNS          (NATIVE_GEMM_VECTORS * LANES)
+#define CACHE_LINE_BYTES 64u
+#define INLINE           static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(NATIVE_LANES * sizeof(float))));
 typedef float vec_unaligned
@@ -34,6 +40,15 @@ INLINE void store(float *p, vec v) {
 }
 
 /* n lanes, 1 <= n <= LANES; the others are 0. */
+#if NATIVE_LANES == 16
+INLINE vec load_lanes(const float *p, size_t n) {
+        return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+INLINE void store_lanes(float *p, vec v, size_t n) {
+        _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+}
+#else
 INLINE vec load_lanes(const float *p, size_t n) {
         float lanes[LANES] = {0};
 
@@ -47,6 +62,7 @@ INLINE void store_lanes(float *p, vec v, size_t n) {
         store(lanes, v);
         memcpy(p, lanes, n * sizeof(*p));
 }
+#endif
 
 INLINE vec splat(float x) {
         return x - (vec){0};
@@ -72,53 +88,92 @@ INLINE vec at_most(vec x, vec bound) {
  * registers. Three rows share a base address, which x86 reaches as base, base + stride and base + 2 *
  * stride: fourteen pointers of their own would not fit its registers.
  */
-INLINE void gemm_fixed(const size_t rows, size_t k, const float *a, size_t a_stride, const float *b,
-                       float *c, size_t c_stride, bool accumulate) {
-        const float *bases[(NATIVE_GEMM_ROWS + 2) / 3];
-        vec sums[NATIVE_GEMM_ROWS][NATIVE_GEMM_VECTORS];
+INLINE void gemm_multiply(const size_t rows, const struct gemm_left *a, const float *b,
+                          vec sums[NATIVE_GEMM_ROWS][NATIVE_GEMM_VECTORS]) {
+        size_t stride = a->stride, block = a->block;
+#if NATIVE_GEMM_PREFETCH
+        const char *next = (const char *)a->next;
+#endif
+
+        for (size_t n = 0; n < a->n_blocks; n++) {
+                const float *bases[(NATIVE_GEMM_ROWS + 2) / 3];
 
 #pragma GCC unroll 16
-        for (size_t i = 0; 3 * i < rows; i++)
-                bases[i] = a + 3 * i * a_stride;
-#pragma GCC unroll 16
-        for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 4
-                for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++)
-                        sums[r][v] = accumulate ? load(c + r * c_stride + v * LANES) : (vec){0};
-
-        for (size_t i = 0; i < k; i++) {
-                vec row[NATIVE_GEMM_VECTORS];
-
-#pragma GCC unroll 4
-                for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++)
-                        row[v] = *(const vec *)(b + v * LANES);
-                b += COLUMNS;
-#pragma GCC unroll 16
-                for (size_t r = 0; r < rows; r++) {
-                        vec x = splat(bases[r / 3][r % 3 * a_stride]);
+                for (size_t i = 0; 3 * i < rows; i++)
+                        bases[i] = a->at + n * a->step + 3 * i * stride;
+                for (size_t i = 0; i < block; i++) {
+                        vec row[NATIVE_GEMM_VECTORS];
 
 #pragma GCC unroll 4
                         for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++)
-                                sums[r][v] += x * row[v];
-                }
+                                row[v] = *(const vec *)(b + v * LANES);
+                        b += COLUMNS;
+#if NATIVE_GEMM_PREFETCH
+                        __builtin_prefetch(next, 0, 2);
+                        next += CACHE_LINE_BYTES;
+#endif
 #pragma GCC unroll 16
-                for (size_t j = 0; 3 * j < rows; j++)
-                        bases[j]++;
-        }
+                        for (size_t r = 0; r < rows; r++) {
+                                vec x = splat(bases[r / 3][r % 3 * stride]);
 
-#pragma GCC unroll 16
-        for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 4
-                for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++)
-                        store(c + r * c_stride + v * LANES, sums[r][v]);
+                                for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++)
+                                        sums[r][v] += x * row[v];
+                        }
+#pragma GCC unroll 16
+                        for (size_t j = 0; 3 * j < rows; j++)
+                                bases[j]++;
+                }
+        }
 }
 
-static void gemm(size_t rows, size_t k, const float *a, size_t a_stride, const float *b, float *c,
-                 size_t c_stride, bool accumulate) {
+INLINE void gemm_fixed(const size_t rows, const struct gemm_left *a, const float *b,
+                       const struct gemm_result *c) {
+        vec sums[NATIVE_GEMM_ROWS][NATIVE_GEMM_VECTORS];
+        vec low = splat(c->low), high = splat(c->high);
+
+#pragma GCC unroll 4
+        for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++) {
+                vec bias = c->bias ? load(c->bias + v * LANES) : (vec){0};
+
+#pragma GCC unroll 16
+                for (size_t r = 0; r < rows; r++)
+                        sums[r][v] = bias;
+        }
+        gemm_multiply(rows, a, b, sums);
+
+#pragma GCC unroll 4
+        for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++) {
+                size_t n = c->columns > v * LANES ? c->columns - v * LANES : 0;
+                float *at = c->at + v * c->step;
+
+                if (n >= LANES) {
+#pragma GCC unroll 16
+                        for (size_t r = 0; r < rows; r++) {
+                                vec y = sums[r][v];
+
+                                if (c->sum)
+                                        y += load(at + r * c->stride);
+                                store(at + r * c->stride, at_most(at_least(y, low), high));
+                        }
+                } else if (n > 0) {
+#pragma GCC unroll 16
+                        for (size_t r = 0; r < rows; r++) {
+                                vec y = sums[r][v];
+
+                                if (c->sum)
+                                        y += load_lanes(at + r * c->stride, n);
+                                store_lanes(at + r * c->stride, at_most(at_least(y, low), high), n);
+                        }
+                }
+        }
+}
+
+static void gemm(size_t rows, const struct gemm_left *a, const float *b, const struct gemm_result *c) {
         switch (rows) {
 #define CASE(n)                                                                                             \
         case n:                                                                                             \
-                gemm_fixed(n, k, a, a_stride, b, c, c_stride, accumulate);                                  \
+                gemm_fixed(n, a, b, c);                                                                     \
                 break
                 CASE(1);
                 CASE(2);

@@ -2,8 +2,9 @@
 /*
  * vector: float vectors of LANES lanes, for files that are compiled for one instruction set.
  *
- * LANES 8 needs AVX2 and FMA, LANES 16 AVX-512F. Only files that set LANES include this; meson.build compiles each
- * with the flags of its instruction set, and nothing outside calls into them before conv.c has asked the CPU.
+ * LANES 8 needs AVX2 and FMA, LANES 16 AVX-512F. Only files that set LANES include this; meson.build
+ * compiles each with the flags of its instruction set, and nothing outside calls into them before conv.c has
+ * asked the CPU.
  */
 #include <immintrin.h>
 #include <math.h>
@@ -55,7 +56,6 @@ INLINE void v_store_part(float *p, vmask mask, vfloat v) {
         _mm512_mask_storeu_ps(p, mask, v);
 }
 
-
 INLINE vfloat v_reciprocal(vfloat x) {
         vfloat r = _mm512_rcp14_ps(x);
 
@@ -69,8 +69,8 @@ INLINE vfloat v_round(vfloat x) {
         return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 INLINE vfloat v_select_negative(vfloat condition, vfloat negative, vfloat otherwise) {
-        return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_LT_OQ), otherwise,
-                                    negative);
+        return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(condition, _mm512_setzero_ps(), _CMP_LT_OQ),
+                                    otherwise, negative);
 }
 #else
 #define VECTOR(name) name##_avx2
@@ -102,7 +102,8 @@ INLINE vfloat v_min(vfloat a, vfloat b) {
 }
 INLINE vmask v_mask(size_t n) {
         n = n > LANES ? LANES : n;
-        return (vmask){.lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+        return (vmask){.lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+                                                   _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
                        .n = n};
 }
 INLINE vfloat v_load_part(const float *p, vmask mask) {
@@ -146,8 +147,8 @@ INLINE vfloat v_select_negative(vfloat condition, vfloat negative, vfloat otherw
 }
 #endif
 
-/* exp(x) within 2 units in the last place; x beyond +-87 as 87 is, so that no exponent overflows. exp(x) = 2^n
- * exp(r) with n = round(x / ln 2) and a Taylor polynomial for |r| <= ln 2 / 2. */
+/* exp(x) within 2 units in the last place; x beyond +-87 as 87 is, so that no exponent overflows. exp(x) =
+ * 2^n exp(r) with n = round(x / ln 2) and a Taylor polynomial for |r| <= ln 2 / 2. */
 INLINE vfloat v_exp(vfloat x) {
         vfloat n, r, p;
 

@@ -1,5 +1,6 @@
 #include "engine/native/winograd.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #define BLOCK_MIN_TILES 28u
 #define BLOCK_MAX_TILES 42u
 
+#define LINE_FLOATS     16u /* in a cache line */
 #define MAX_LANES       16u
 
 static const float zeros[MAX_LANES];
@@ -175,6 +177,14 @@ static void multiply(const struct winograd *w, const struct block *block, size_t
                      const float *weights) {
         size_t columns = w->native->gemm_columns, stride = tile_stride(w);
         size_t n_chunks = (n_tiles + w->native->gemm_rows - 1) / w->native->gemm_rows;
+        struct gemm_left left = {.stride = stride, .n_blocks = 1, .block = w->channels};
+        struct gemm_result result = {
+                .stride = columns,
+                .step = w->native->lanes,
+                .columns = columns,
+                .low = -INFINITY,
+                .high = INFINITY,
+        };
 
         for (size_t point = 0; point < points_of(w->m); point++) {
                 const float *tiles = block->tiles + point * w->block_tiles * stride;
@@ -184,8 +194,10 @@ static void multiply(const struct winograd *w, const struct block *block, size_t
                         size_t begin, end;
 
                         team_share(n_tiles, chunk, n_chunks, &begin, &end);
-                        w->native->gemm(end - begin, w->channels, tiles + begin * stride, stride, weights,
-                                        products + begin * columns, columns, false);
+                        left.at = tiles + begin * stride;
+                        left.next = weights + w->channels * columns + chunk % 2 * w->channels * LINE_FLOATS;
+                        result.at = products + begin * columns;
+                        w->native->gemm(end - begin, &left, weights, &result);
                 }
                 weights += w->channels * columns;
         }

@@ -11,13 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "engine/kernel.h"
 #include "engine/native/native.h"
-
-/* Steps in elements through a feature map: to the next image, row, pixel, and from one vector of channels
- * (struct native's lanes) to the next. Channels within a vector are neighbours. */
-struct map_strides {
-        size_t image, row, pixel, step;
-};
 
 struct winograd {
         const struct native *native;

@@ -2,8 +2,8 @@
 #include "engine/ops/families.h"
 #include "engine/team.h"
 
-/* Channels (fuse_channels.h): runs of channels of several values, one after the other. Attribute "runs": for each
- * its input, its first channel there, and how many there are. */
+/* Channels (fuse_channels.h): runs of channels of several values, one after the other. Attribute "runs": for
+ * each its input, its first channel there, and how many there are. */
 
 #define LEAST_BYTES ((size_t)1 << 18) /* for a team: less takes a core some 10 us */
 
@@ -82,7 +82,8 @@ OPERATOR_LOWER(channels) {
                 return r;
         layouts[node->n_inputs] = operands[node->n_inputs].layout;
         channels.dst_pixel = layout_pixel(layouts[node->n_inputs]);
-        channels.threads = layout_bytes(layouts[node->n_inputs]) < LEAST_BYTES ? 1 : kernels_threads(kernels);
+        channels.threads =
+                layout_bytes(layouts[node->n_inputs]) < LEAST_BYTES ? 1 : kernels_threads(kernels);
         for (size_t i = 0; i < channels.n_runs; i++) {
                 const int64_t *run = attribute->ints + 3 * i;
 
@@ -94,8 +95,8 @@ OPERATOR_LOWER(channels) {
         channels.runs = lowering_keep(lowering, runs, channels.n_runs * sizeof(*runs));
         if (!channels.runs)
                 return error_no_memory(error);
-        r = kernel_native_new(&kernel, kernels, "native:channels", channels_run, &channels, sizeof(channels), layouts,
-                              node->n_inputs + 1, error);
+        r = kernel_native_new(&kernel, kernels, "native:channels", channels_run, &channels, sizeof(channels),
+                              layouts, node->n_inputs + 1, error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, node->type, kernel, operands, 0, error);
         if (r < 0)

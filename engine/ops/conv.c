@@ -1,7 +1,7 @@
 #include <inttypes.h>
 
-#include "engine/native/conv.h"
-#include "engine/ops/families.h"
+#include "engine/native/native.h"
+#include "engine/ops/conv.h"
 
 struct conv {
         const struct value *x, *w, *b; /* b may be NULL */
@@ -69,11 +69,24 @@ static int conv_read(struct conv *ret_conv, const struct graph *graph, const str
         return 0;
 }
 
-/* Emits a convolution with weights seen as the layout the kernel speaks of, and defines the node's output.
- */
-static int conv_emit(struct lowering *lowering, const struct node *node, struct kernel_conv *spec,
-                     uint32_t src, struct tensor *weights, struct tensor *bias, struct error *error) {
+double conv_flop(const struct kernel_conv *spec) {
+        return 2.0 * (double)shape_elements(&spec->dst) * (double)(spec->src.dims[1] / spec->groups) *
+               (double)(spec->window.kernel[0] * spec->window.kernel[1]);
+}
+
+int conv_result(struct lowering *lowering, const struct node *node, const struct layout *layout,
+                struct operand *ret_operand, struct error *error) {
+        uint32_t sum = sum_operand_of(node);
+
+        return sum != VALUE_NONE ? lowering_use_writable(lowering, node, sum, layout, ret_operand, error)
+                                 : lowering_place(lowering, layout, ret_operand, error);
+}
+
+/* One of oneDNN's convolutions; the weights are seen as the layout that the kernel speaks of. */
+static int conv_onednn_lower(struct lowering *lowering, const struct node *node,
+                             const struct conv_source *source, struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
+        const struct kernel_conv *spec = source->spec;
         size_t g = spec->groups, o = spec->dst.dims[1], i = spec->src.dims[1];
         const size_t *k = spec->window.kernel;
         struct shape weights_shape = {.rank = 4, .dims = {o, i, k[0], k[1]}};
@@ -81,46 +94,60 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         struct shape bias_shape = {.rank = 1, .dims = {o}};
         const struct layout *as = layout_plain(kernels, g > 1 ? &grouped_shape : &weights_shape);
         const struct layout *bias_as = layout_plain(kernels, &bias_shape);
-        uint32_t sum = sum_operand_of(node);
         struct operand operands[4];
         const struct kernel *kernel;
         char op[OP_TEXT_BYTES];
         size_t last;
-        double flop;
-        bool done;
         int r;
 
         if (!as || !bias_as)
                 return error_no_memory(error);
-        spec->post_ops = post_ops_of(node);
-        flop = 2.0 * (double)shape_elements(&spec->dst) * (double)(i / g) * (double)(k[0] * k[1]);
-        r = native_conv_lower(lowering, node, spec, weights, bias, flop, &done, error);
-        if (r < 0 || done)
-                return r;
         r = kernel_conv_new(&kernel, kernels, spec, error);
         if (r < 0)
                 return r;
         last = kernel_n_args(kernel) - 1;
 
-        r = lowering_use(lowering, src, kernel_layout(kernel, 0), &operands[0], error);
+        r = lowering_use(lowering, source->src, kernel_layout(kernel, 0), &operands[0], error);
         if (r >= 0)
-                r = lowering_constant(lowering, weights, as, kernel_layout(kernel, 1), &operands[1], error);
-        if (r >= 0 && spec->bias)
-                r = lowering_constant(lowering, bias, bias_as, kernel_layout(kernel, 2), &operands[2],
+                r = lowering_constant(lowering, source->weights, as, kernel_layout(kernel, 1), &operands[1],
                                       error);
+        if (r >= 0 && spec->bias)
+                r = lowering_constant(lowering, source->bias, bias_as, kernel_layout(kernel, 2),
+                                      &operands[2], error);
         if (r >= 0)
-                r = sum != VALUE_NONE
-                            ? lowering_use_writable(lowering, node, sum, kernel_layout(kernel, last),
-                                                    &operands[last], error)
-                            : lowering_place(lowering, kernel_layout(kernel, last), &operands[last], error);
-        if (r < 0)
-                return r;
-
-        r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, flop, error);
+                r = conv_result(lowering, node, kernel_layout(kernel, last), &operands[last], error);
+        if (r >= 0)
+                r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, conv_flop(spec),
+                                  error);
         if (r < 0)
                 return r;
         lowering_define(lowering, node->outputs[0], operands[last]);
         return 0;
+}
+
+/* ---- the choice ---- */
+
+static int conv_choose(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+                       struct error *error) {
+        struct kernels *kernels = lowering_kernels(lowering);
+        struct kernel_conv *spec = source->spec;
+        bool done;
+        int r;
+
+        spec->post_ops = post_ops_of(node);
+        r = native_conv_lower(lowering, node, spec, source->weights, source->bias, conv_flop(spec), &done,
+                              error);
+        if (r < 0 || done)
+                return r;
+        if (conv_winograd_can(spec))
+                return conv_winograd_lower(lowering, node, source, 4, error);
+        if (native_best()->lanes >= 16) {
+                /* What comes before and after is channels last. */
+                if (spec->src.dims[1] > 4)
+                        spec->src_layout = layout_channels_last(kernels, &spec->src);
+                spec->dst_layout = layout_channels_last(kernels, &spec->dst);
+        }
+        return conv_onednn_lower(lowering, node, source, error);
 }
 
 OPERATOR_INFER(conv) {
@@ -163,8 +190,12 @@ OPERATOR_LOWER(conv) {
         r = conv_read(&conv, lowering_graph(lowering), node, error);
         if (r < 0)
                 return r;
-        return conv_emit(lowering, node, &conv.spec, node->inputs[0], conv.w->constant,
-                         conv.b ? conv.b->constant : NULL, error);
+        return conv_choose(lowering, node,
+                           &(struct conv_source){.spec = &conv.spec,
+                                                 .src = node->inputs[0],
+                                                 .weights = conv.w->constant,
+                                                 .bias = conv.b ? conv.b->constant : NULL},
+                           error);
 }
 
 /* ---- BatchNormalization ---- */
@@ -249,6 +280,10 @@ OPERATOR_LOWER(scale_shift) {
 
         if (x->shape.rank != 4)
                 return scale_shift_plain_lower(lowering, node, error);
-        return conv_emit(lowering, node, &spec, node->inputs[0], graph->values[node->inputs[1]].constant,
-                         graph->values[node->inputs[2]].constant, error);
+        return conv_choose(lowering, node,
+                           &(struct conv_source){.spec = &spec,
+                                                 .src = node->inputs[0],
+                                                 .weights = graph->values[node->inputs[1]].constant,
+                                                 .bias = graph->values[node->inputs[2]].constant},
+                           error);
 }

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "engine/native/native.h"
-#include "engine/ops/families.h"
+#include "engine/ops/conv.h"
 
-/* Convolution by native/conv.h. Arguments of its kernels: src, weights, then those of bias, scale, shift and scratch
- * that there are, dst. */
+/* Convolution by native/conv.h. Arguments of its kernels: src, weights, then those of bias, scale, shift and
+ * scratch that there are, dst. */
 
 #define NATIVE_CONV_MAX_ARGS 7u
 
@@ -58,16 +58,16 @@ bool native_conv_takes_prologue(const struct kernel_conv *spec) {
         return native_conv_read(&conv, spec) && conv.family == NATIVE_POINTWISE;
 }
 
-/* Where oneDNN's kernels would take blocked layouts, as on AVX2, its products are as fast as ours: those follow what
- * is there. All else wins by more than a reorder costs. */
+/* Where oneDNN's kernels would take blocked layouts, as on AVX2, its products are as fast as ours: those
+ * follow what is there. All else wins by more than a reorder costs. */
 static bool is_worthwhile(const struct native_conv *conv, const struct layout *src) {
         return native_best()->lanes >= 16 || conv->family != NATIVE_POINTWISE || layout_pixel(src) > 0 ||
                conv->prologue != NATIVE_AS_IS;
 }
 
 /* The layout of value, or channels last where it is no such one. */
-static int pixels_of(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
-                     struct error *error) {
+int conv_pixels(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
+                struct error *error) {
         const struct shape *shape = &lowering_graph(lowering)->values[value].shape;
         int r;
 
@@ -84,15 +84,16 @@ static int pixels_of(struct lowering *lowering, uint32_t value, const struct lay
 }
 
 /* Where the result goes: over what is added to it where that may be overwritten. */
-static int destination(struct lowering *lowering, const struct node *node, uint32_t sum, struct operand *ret_operand,
-                       struct error *error) {
+int conv_destination(struct lowering *lowering, const struct node *node, struct operand *ret_operand,
+                     struct error *error) {
+        uint32_t sum = sum_operand_of(node);
         const struct layout *layout;
         struct operand operand;
         int r;
 
         if (sum == VALUE_NONE)
                 return lowering_place_pixels(lowering, node->outputs[0], ret_operand, error);
-        r = pixels_of(lowering, sum, &layout, error);
+        r = conv_pixels(lowering, sum, &layout, error);
         if (r < 0)
                 return r;
         if (!lowering_is_sliced(lowering, node->outputs[0]))
@@ -110,15 +111,17 @@ static const struct layout *floats(struct lowering *lowering, size_t n) {
         return layout_plain(lowering_kernels(lowering), &(struct shape){.rank = 1, .dims = {n}});
 }
 
-static int prologue_operands(struct lowering *lowering, const struct node *node, const struct native_conv *conv,
-                             struct operand *operands, size_t *n, struct error *error) {
+static int prologue_operands(struct lowering *lowering, const struct node *node,
+                             const struct native_conv *conv, struct operand *operands, size_t *n,
+                             struct error *error) {
         const struct graph *graph = lowering_graph(lowering);
         int r = 0;
 
         if (conv->prologue == NATIVE_GATE)
-                return lowering_use(lowering, node->inputs[3],
-                                    layout_plain(lowering_kernels(lowering), &graph->values[node->inputs[3]].shape),
-                                    &operands[(*n)++], error);
+                return lowering_use(
+                        lowering, node->inputs[3],
+                        layout_plain(lowering_kernels(lowering), &graph->values[node->inputs[3]].shape),
+                        &operands[(*n)++], error);
         for (size_t i = 3; i < 5 && r >= 0 && conv->prologue == NATIVE_SCALE_SHIFT; i++) {
                 const struct layout *layout = floats(lowering, conv->inputs);
 
@@ -142,7 +145,7 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         size_t n = 2;
         int r;
 
-        r = pixels_of(lowering, node->inputs[0], &src, error);
+        r = conv_pixels(lowering, node->inputs[0], &src, error);
         if (r >= 0)
                 r = lowering_use(lowering, node->inputs[0], src, &operands[0], error);
         if (r < 0)
@@ -151,26 +154,26 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         native_conv_settle(conv, kernels_threads(kernels));
 
         snprintf(form, sizeof(form), "conv %s %s %zu groups %zux%zu of %zu to %zu, order %" PRIx64,
-                 families[conv->family], native->isa, conv->groups, conv->window.kernel[0], conv->window.kernel[1],
-                 conv->inputs, conv->outputs, order_hash(conv));
-        r = lowering_constant_form(lowering, weights, form, floats(lowering, native_conv_weights(conv)), conv_pack,
-                                   conv, &operands[1], error);
+                 families[conv->family], native->isa, conv->groups, conv->window.kernel[0],
+                 conv->window.kernel[1], conv->inputs, conv->outputs, order_hash(conv));
+        r = lowering_constant_form(lowering, weights, form, floats(lowering, native_conv_weights(conv)),
+                                   conv_pack, conv, &operands[1], error);
         if (r >= 0 && conv->bias) {
                 layout = floats(lowering, conv->outputs);
                 if (!layout)
                         return error_no_memory(error);
                 r = conv->order && conv->family == NATIVE_DEPTHWISE
-                            ? lowering_constant_form(lowering, bias, form, layout, bias_pack, conv, &operands[n++],
-                                                     error)
+                            ? lowering_constant_form(lowering, bias, form, layout, bias_pack, conv,
+                                                     &operands[n++], error)
                             : lowering_constant(lowering, bias, layout, layout, &operands[n++], error);
         }
         if (r >= 0)
                 r = prologue_operands(lowering, node, conv, operands, &n, error);
         if (r >= 0 && conv->scratch_floats > 0)
-                r = lowering_place(lowering, floats(lowering, conv->scratch_floats * conv->threads), &operands[n++],
-                                   error);
+                r = lowering_place(lowering, floats(lowering, conv->scratch_floats * conv->threads),
+                                   &operands[n++], error);
         if (r >= 0)
-                r = destination(lowering, node, sum_operand_of(node), &operands[n], error);
+                r = conv_destination(lowering, node, &operands[n], error);
         if (r < 0)
                 return r;
         conv->dst_pixel = layout_pixel(operands[n].layout);
@@ -189,7 +192,8 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
 }
 
 int native_conv_lower(struct lowering *lowering, const struct node *node, const struct kernel_conv *spec,
-                      struct tensor *weights, struct tensor *bias, double flop, bool *ret_done, struct error *error) {
+                      struct tensor *weights, struct tensor *bias, double flop, bool *ret_done,
+                      struct error *error) {
         const struct layout *src;
         struct native_conv conv;
         int r;
@@ -204,7 +208,7 @@ int native_conv_lower(struct lowering *lowering, const struct node *node, const 
         conv.prologue_high = node->prologue.high;
         if (node_attribute(node, "order"))
                 conv.order = node_attribute(node, "order")->ints;
-        r = pixels_of(lowering, node->inputs[0], &src, error);
+        r = conv_pixels(lowering, node->inputs[0], &src, error);
         if (r >= 0 && node->inputs[0] != lowering_graph(lowering)->input)
                 r = lowering_layout(lowering, node->inputs[0], &src, error);
         if (r < 0 || !is_worthwhile(&conv, src))

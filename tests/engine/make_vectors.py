@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes tests/engine/vectors: for each case a small ONNX model, an input, and ONNX Runtime's output for it.
 
-    python3 make_vectors.py            writes vectors/CASE/{model.onnx,input.npy,output.npy}
+    python3 make_vectors.py            writes vectors/CASE/{model.onnx,input.npy,output.npy,watched_*.npy}
     python3 make_vectors.py CASE...    writes these only
 
 Needs onnx, onnxruntime and numpy. Made with onnxruntime 1.32, graph optimisations off (the plain operators, one after
@@ -21,6 +21,7 @@ import cases_convolution  # noqa: F401  (importing registers the cases)
 import cases_elementwise  # noqa: F401
 import cases_file  # noqa: F401
 import cases_shape  # noqa: F401
+import cases_watch  # noqa: F401
 from onnx_case import CASES, Case
 
 
@@ -34,6 +35,18 @@ def reference(path, x):
     return session.run(["output"], {"input": x})[0]
 
 
+def watched(path, names, x):
+    """What ONNX Runtime gives for values that the file does not declare as outputs."""
+    model = onnx.load(str(path))
+    for name in names:
+        model.graph.output.append(helper.make_empty_tensor_value_info(name))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return zip(names, session.run(list(names), {"input": x}))
+
+
 def write_case(name, directory):
     build, shape, opset, low, high, options = CASES[name]
     directory = directory / name
@@ -43,6 +56,7 @@ def write_case(name, directory):
     output = build(c)
     options = dict(options)
     external = options.pop("external", None)
+    watch = options.pop("watch", ())
     if external:
         c.move_weights(directory / external)
     model = c.model(output, shape, opset, **options)
@@ -57,6 +71,8 @@ def write_case(name, directory):
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("output", TensorProto.FLOAT, [rows, *y.shape[1:]]))
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path), full_check=True)
+    for name, value in watched(path, watch, x):
+        np.save(directory / f"watched_{name}.npy", value.astype(np.float32))
     np.save(directory / "input.npy", x)
     np.save(directory / "output.npy", y)
 

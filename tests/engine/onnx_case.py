@@ -9,7 +9,8 @@ CASES = {}
 
 def case(shape=(1, 4, 7, 9), opset=13, low=-1.0, high=1.0, **options):
     """Registers a function (Case) -> name of the output value, under the function's own name. The input has the given
-    shape and lies between low and high; external names a file for the weights; other options go to Case.model()."""
+    shape and lies between low and high; external names a file for the weights; watch names nodes
+    whose outputs are references too; other options go to Case.model()."""
 
     def register(build):
         CASES[build.__name__] = (build, shape, opset, low, high, options)
