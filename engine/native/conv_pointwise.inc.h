@@ -12,8 +12,9 @@
 
 struct pointwise_tile {
         const float *src, *weights, *bias;
+        const float *next; /* weights to be fetched into the caches, next_step floats for each input */
         float *dst;
-        size_t src_pixel, dst_pixel, inputs, panel;
+        size_t src_pixel, dst_pixel, inputs, panel, next_step;
         float low, high;
         bool sum;
         vmask mask; /* of the last vector */
@@ -22,8 +23,8 @@ struct pointwise_tile {
 INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, const int vectors) {
         vfloat sums[POINTWISE_PIXELS][2];
         vfloat low = v_set(t->low), high = v_set(t->high);
-        const float *weights = t->weights, *src = t->src;
-        size_t src_pixel = t->src_pixel, panel = t->panel;
+        const float *weights = t->weights, *src = t->src, *next = t->next;
+        size_t src_pixel = t->src_pixel, panel = t->panel, next_step = t->next_step;
 
         UNROLL
         for (int v = 0; v < vectors; v++) {
@@ -42,11 +43,10 @@ INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, con
                 UNROLL
                 for (int v = 0; v < vectors; v++)
                         w[v] = v_load(weights + (size_t)v * panel);
-                /* Weights that come from the third cache would be waited for by the first tile that needs
-                 * them. */
                 UNROLL
                 for (int v = 0; v < vectors; v++)
-                        _mm_prefetch((const char *)(weights + (size_t)(vectors + v) * panel), _MM_HINT_T0);
+                        _mm_prefetch((const char *)(next + (size_t)v * panel), _MM_HINT_T0);
+                next += next_step;
                 UNROLL
                 for (int p = 0; p < pixels; p++) {
                         vfloat x = v_set(src[(size_t)p * src_pixel + i]);
@@ -179,6 +179,10 @@ static void pointwise_block(const struct native_conv *p, const struct native_con
                         size_t from = piece(n, i, tiles), pixels = piece(n, i + 1, tiles) - from;
 
                         t.src = src + from * t.src_pixel;
+                        /* Weights may come from the third cache or from memory: the last tile fetches those that
+                         * the next outputs need. */
+                        t.next = i == tiles - 1 ? t.weights + vectors * t.panel : t.weights;
+                        t.next_step = i == tiles - 1 ? LANES : 0;
                         t.dst = data->dst + (first + from) * p->dst_pixel + v * LANES;
                         pointwise_tile_of(&t, pixels, vectors);
                         activate_rows(&p->epilogue, t.dst, p->dst_pixel, pixels, channels);
