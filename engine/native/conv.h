@@ -79,9 +79,37 @@ void native_conv_pack(const struct native_conv *conv, const float *source, float
 struct native_conv_data {
         const float *src, *weights, *bias, *scale, *shift;
         float *scratch, *dst;
+        size_t src_first, dst_first; /* the pixels that src and dst begin with */
 };
 
 void native_conv_run(const struct native_conv *conv, const struct native_conv_data *data);
+
+/*
+ * Two convolutions, a pointwise one and a depthwise one that alone reads it, by bands of rows: what goes
+ * from one to the other, the largest maps of many networks, stays in the second cache.
+ */
+struct native_pair {
+        struct native_conv first, second;
+        size_t rows;           /* of second's outputs in a band */
+        size_t scratch_floats; /* for each thread */
+        size_t threads;
+};
+
+/* Are the two, settled otherwise, faster together? */
+bool native_pair_pays(const struct native_conv *first, const struct native_conv *second);
+
+/* first and second are set; their settings for one thread, the sizes, and the division of the work are made.
+ */
+void native_pair_settle(struct native_pair *pair, size_t threads);
+
+/* src, weights and bias of first; weights, bias and dst of second; scratch for all. */
+void native_pair_run(const struct native_pair *pair, const struct native_conv_data *first,
+                     const struct native_conv_data *second);
+
+typedef void native_pair_part(const struct native_pair *pair, const struct native_conv_data *first,
+                              const struct native_conv_data *second, size_t thread, size_t n_threads);
+
+native_pair_part native_pair_avx2, native_pair_avx512;
 
 /* n channels from first on of one of several sources, whose pixels are pixel floats apart. */
 struct native_run {

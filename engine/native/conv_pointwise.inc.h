@@ -179,11 +179,11 @@ static void pointwise_block(const struct native_conv *p, const struct native_con
                         size_t from = piece(n, i, tiles), pixels = piece(n, i + 1, tiles) - from;
 
                         t.src = src + from * t.src_pixel;
-                        /* Weights may come from the third cache or from memory: the last tile fetches those that
-                         * the next outputs need. */
+                        /* Weights may come from the third cache or from memory: the last tile fetches those
+                         * that the next outputs need. */
                         t.next = i == tiles - 1 ? t.weights + vectors * t.panel : t.weights;
                         t.next_step = i == tiles - 1 ? LANES : 0;
-                        t.dst = data->dst + (first + from) * p->dst_pixel + v * LANES;
+                        t.dst = data->dst + (first + from - data->dst_first) * p->dst_pixel + v * LANES;
                         pointwise_tile_of(&t, pixels, vectors);
                         activate_rows(&p->epilogue, t.dst, p->dst_pixel, pixels, channels);
                 }

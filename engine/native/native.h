@@ -44,6 +44,7 @@ struct native {
 
         native_conv_part *conv[NATIVE_FAMILIES]; /* these and the next are NULL where there are none */
         native_channels_part *channels;
+        native_pair_part *pair;
 };
 
 /* The best for this CPU that ONEDNN_MAX_CPU_ISA allows; never NULL. */

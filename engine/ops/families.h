@@ -22,6 +22,8 @@ OPERATOR_INFER(conv);
 OPERATOR_LOWER(conv);
 OPERATOR_INFER(channels);
 OPERATOR_LOWER(channels);
+OPERATOR_INFER(conv_pair);
+OPERATOR_LOWER(conv_pair);
 OPERATOR_INFER(scale_shift);
 OPERATOR_LOWER(scale_shift);
 OPERATOR_INFER(batch_normalization);
@@ -154,6 +156,9 @@ bool native_conv_takes_prologue(const struct kernel_conv *spec);
 /* Can node, a convolution, take the channels of its input in any order? A depthwise one gives them in that
  * order. */
 bool conv_takes_order(const struct graph *graph, const struct node *node, bool *ret_depthwise);
+
+/* Are first and second, which alone reads its result, faster as one step ("ConvPair")? */
+bool conv_pair_fits(const struct graph *graph, const struct node *first, const struct node *second);
 
 /* As native_conv_takes_prologue(), of a node. */
 bool conv_takes_prologue(const struct graph *graph, const struct node *node);
