@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/dump.h"
+#include "cli/tune.h"
 #include "engine/cpu.h"
 #include "engine/npy.h"
 #include "engine/plan.h"
@@ -12,6 +13,7 @@ struct infer_values {
         struct option_strings dump;
         int precision;
         unsigned threads;
+        struct tune_values tune;
 };
 
 static const struct option infer_options[] = {
@@ -34,6 +36,7 @@ static const struct option infer_options[] = {
                  "repeated. Without FILE, into a file that is called after the node"},
         OPTION_ROW_PRECISION(struct infer_values),
         OPTION_ROW_THREADS(struct infer_values),
+        OPTION_ROWS_TUNE(struct infer_values),
         OPTION_ROW_CONFIG(struct infer_values),
         {0},
 };
@@ -66,6 +69,7 @@ static int infer(const struct infer_values *v, const struct dumps *dumps, struct
         _cleanup_(npy_release) struct npy npy = {0};
         _cleanup_(model_freep) struct model *model = NULL;
         _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(tuning_freep) struct tuning *tuning = NULL;
         _cleanup_(run_freep) struct run *run = NULL;
         _cleanup_(freep) float *output = NULL;
         struct plan_options options = {.threads = v->threads > 0 ? v->threads : cpu_count()};
@@ -88,7 +92,9 @@ static int infer(const struct infer_values *v, const struct dumps *dumps, struct
                 return error_prefix(error, r, "%s", v->input);
 
         options.batch = npy.dims[0];
-        r = plan_new(&plan, model, &options, error);
+        r = tune_plan(&tuning, model, &options, &v->tune, error);
+        if (r >= 0)
+                r = plan_new(&plan, model, &options, error);
         if (r < 0)
                 return r;
         r = run_new(&run, plan, error);

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,14 @@ void kernels_free(struct kernels *kernels) {
 
 void kernels_enter(const struct kernels *kernels) {
         omp_set_num_threads((int)kernels->threads);
+}
+
+const char *kernels_library_version(void) {
+        static _Thread_local char text[32];
+        const dnnl_version_t *version = dnnl_version();
+
+        snprintf(text, sizeof(text), "%d.%d.%d", version->major, version->minor, version->patch);
+        return text;
 }
 
 unsigned kernels_threads(const struct kernels *kernels) {
@@ -262,20 +271,20 @@ static void iteratorp(dnnl_primitive_desc_iterator_t *iterator) {
                 dnnl_primitive_desc_iterator_destroy(*iterator);
 }
 
-/* Implementations in oneDNN's order of preference. *ret_iterator is at the first. */
-static int conv_iterate(dnnl_primitive_desc_iterator_t *ret_iterator, struct kernels *kernels,
-                        const struct kernel_conv *conv, struct error *error) {
+/* Implementations in oneDNN's order of preference. *ret_iterator is at the first; it refers to *desc as long
+ * as it lives. */
+static int conv_iterate(dnnl_primitive_desc_iterator_t *ret_iterator, dnnl_convolution_desc_t *desc,
+                        struct kernels *kernels, const struct kernel_conv *conv, struct error *error) {
         _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
-        dnnl_convolution_desc_t desc;
         dnnl_status_t status;
         int r;
 
-        r = conv_describe(&desc, conv, error);
+        r = conv_describe(desc, conv, error);
         if (r >= 0)
                 r = attr_new(&attr, kernels, &conv->post_ops, error);
         if (r < 0)
                 return r;
-        status = dnnl_primitive_desc_iterator_create(ret_iterator, &desc, attr, kernels->engine, NULL);
+        status = dnnl_primitive_desc_iterator_create(ret_iterator, desc, attr, kernels->engine, NULL);
         return status == dnnl_success ? 0 : dnnl_failed(status, "convolution", error);
 }
 
@@ -290,9 +299,10 @@ static const char *implementation_name(const_dnnl_primitive_desc_t pd) {
 static int conv_find(dnnl_primitive_desc_t *ret_pd, struct kernels *kernels, const struct kernel_conv *conv,
                      struct error *error) {
         _cleanup_(iteratorp) dnnl_primitive_desc_iterator_t iterator = NULL;
+        dnnl_convolution_desc_t desc;
         int r;
 
-        r = conv_iterate(&iterator, kernels, conv, error);
+        r = conv_iterate(&iterator, &desc, kernels, conv, error);
         if (r < 0)
                 return r;
         do {
@@ -312,9 +322,10 @@ static int conv_find(dnnl_primitive_desc_t *ret_pd, struct kernels *kernels, con
 size_t kernel_conv_implementations(struct kernels *kernels, const struct kernel_conv *conv,
                                    const char **ret_names, size_t max) {
         _cleanup_(iteratorp) dnnl_primitive_desc_iterator_t iterator = NULL;
+        dnnl_convolution_desc_t desc;
         size_t n = 0;
 
-        if (conv_iterate(&iterator, kernels, conv, NULL) < 0)
+        if (conv_iterate(&iterator, &desc, kernels, conv, NULL) < 0)
                 return 0;
         do {
                 _cleanup_(primitive_descp) dnnl_primitive_desc_t pd =

@@ -31,6 +31,9 @@ DEFINE_CLEANUP(kernels)
  */
 void kernels_enter(const struct kernels *kernels);
 
+/* "2.6.3", of the library that runs the kernels. */
+const char *kernels_library_version(void);
+
 unsigned kernels_threads(const struct kernels *kernels);
 
 /* ---- layouts ---- */

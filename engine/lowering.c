@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/input_step.h"
+#include "engine/native/native.h"
 #include "engine/operator.h"
 #include "engine/plan_internal.h"
 #include "engine/simplify.h"
@@ -24,6 +25,7 @@ struct lowering {
         uint32_t *buffer_last_use; /* for each buffer: of the values in it */
         size_t n_buffer_last_use;
         uint32_t current; /* node, by index */
+        uint32_t choice;  /* of the current node, or PLAN_NO_CHOICE */
         struct slices *slices;
         bool at_output; /* all nodes are done, and what is used is the network's output */
 };
@@ -138,7 +140,7 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
         struct plan *plan = lowering->plan;
         size_t n = kernel_n_args(kernel);
         char text[LAYOUT_TEXT_BYTES];
-        struct step step = {.kernel = kernel, .flop = flop};
+        struct step step = {.kernel = kernel, .choice = lowering->choice, .flop = flop};
         uint32_t *buffers;
         size_t *offsets;
 
@@ -246,6 +248,57 @@ int lowering_copy(struct lowering *lowering, const struct node *node, struct ope
         if (r < 0)
                 return r;
         return lowering_emit(lowering, node, "Copy", kernel, (struct operand[]){from, to}, 0, error);
+}
+
+/* ---- choices ---- */
+
+static size_t choice_settle(const struct lowering *lowering, const struct plan_choice *choice) {
+        const struct plan_taste *taste = &lowering->plan->taste;
+        char answer[TUNING_MAX_TEXT];
+
+        if (taste->variant > 0 && taste->variant < choice->n)
+                return taste->variant <= choice->usual ? taste->variant - 1 : taste->variant;
+        if (taste->tuning && tuning_find(taste->tuning, choice->question, answer))
+                for (size_t i = 0; i < choice->n; i++)
+                        if (strcmp(choice->labels[i], answer) == 0)
+                                return i;
+        return choice->usual;
+}
+
+int lowering_choose(struct lowering *lowering, const char *question, const char *const *labels, size_t n,
+                    size_t usual, size_t *ret_index, struct error *error) {
+        struct plan *plan = lowering->plan;
+        struct plan_choice choice = {.n = n, .usual = usual};
+        const char **copies = pool_allocate(plan->pool, n, sizeof(*copies));
+
+        choice.labels = copies;
+        choice.question =
+                pool_printf(plan->pool, "%s, %u threads, %s", question, plan->threads, native_best()->isa);
+        if (!copies || !choice.question)
+                return error_no_memory(error);
+        for (size_t i = 0; i < n; i++) {
+                copies[i] = pool_string(plan->pool, labels[i]);
+                if (!copies[i])
+                        return error_no_memory(error);
+        }
+        choice.taken = choice_settle(lowering, &choice);
+        if (plan->n_choices == plan->n_choices_allocated) {
+                size_t n_allocated = MAX(2 * plan->n_choices_allocated, 64u);
+                struct plan_choice *choices = reallocarray(plan->choices, n_allocated, sizeof(*choices));
+
+                if (!choices)
+                        return error_no_memory(error);
+                plan->choices = choices;
+                plan->n_choices_allocated = n_allocated;
+        }
+        lowering->choice = (uint32_t)plan->n_choices;
+        plan->choices[plan->n_choices++] = choice;
+        *ret_index = choice.taken;
+        return 0;
+}
+
+bool lowering_takes_winograd(const struct lowering *lowering) {
+        return !lowering->plan->taste.no_winograd;
 }
 
 /* ---- values ---- */
@@ -566,7 +619,8 @@ static int watch_values(struct lowering *lowering, struct error *error) {
 }
 
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error) {
-        _cleanup_(lowering_release) struct lowering lowering = {.plan = plan, .weights = weights};
+        _cleanup_(lowering_release) struct lowering lowering = {
+                .plan = plan, .weights = weights, .choice = PLAN_NO_CHOICE};
         const struct graph *graph = plan->graph;
         const struct layout *plain;
         struct operand output;
@@ -585,6 +639,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
                 const struct node *node = &graph->nodes[i];
 
                 lowering.current = (uint32_t)i;
+                lowering.choice = PLAN_NO_CHOICE;
                 if (!node->op->lower)
                         r = error_set(error, ERROR_UNSUPPORTED,
                                       "on data that is computed; only constants and shapes");

@@ -25,6 +25,18 @@ struct operand {
 const struct graph *lowering_graph(const struct lowering *lowering);
 struct kernels *lowering_kernels(struct lowering *lowering);
 
+/*
+ * Which of n ways to lower the current node is taken, an index into labels. question says all that the speed
+ * of each depends on, beside threads and instruction set. usual: the one to take where nothing was measured.
+ * To be called once for a node, before it emits anything. labels need not outlive the call.
+ */
+#define LOWERING_MAX_ALTERNATIVES 12u
+int lowering_choose(struct lowering *lowering, const char *question, const char *const *labels, size_t n,
+                    size_t usual, size_t *ret_index, struct error *error);
+
+/* Whether Winograd's filtering may be used. */
+bool lowering_takes_winograd(const struct lowering *lowering);
+
 /* Where value is; want: the layout it must have, NULL: any. Emits a reorder where it must. */
 int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want,
                  struct operand *ret_operand, struct error *error);

@@ -1,6 +1,7 @@
 #include "engine/plan.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/arena.h"
@@ -18,9 +19,6 @@ static int shape_of_input(struct shape *ret_shape, const struct model *model, si
         struct model_input input = model_input(model);
         int64_t fixed = model_graph(model)->input_dims[0];
 
-        if (batch == 0 || batch > PLAN_MAX_BATCH)
-                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", batch,
-                                 PLAN_MAX_BATCH);
         if (fixed > 0 && (size_t)fixed != batch)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "a batch of %zu; the model was exported for %jd only: export it with a "
@@ -84,8 +82,8 @@ static int plan_arrange(struct plan *plan, struct error *error) {
         return 0;
 }
 
-int plan_new(struct plan **ret_plan, struct model *model, const struct plan_options *options,
-             struct error *error) {
+int plan_new_whole(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+                   const struct plan_taste *taste, struct error *error) {
         _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
         struct shape input;
         int r;
@@ -93,8 +91,9 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
         if (!plan)
                 return error_no_memory(error);
         plan->model = model;
-        plan->batch = options->batch;
-        plan->threads = MAX(options->threads, 1u);
+        plan->batch = batch;
+        plan->threads = threads;
+        plan->taste = *taste;
         plan->pool = pool_new();
         if (!plan->pool)
                 return error_no_memory(error);
@@ -126,7 +125,80 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
         return 0;
 }
 
+int plan_new_divided(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+                     size_t part_batch, const struct plan_taste *taste, struct error *error) {
+        _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
+        int r;
+
+        if (!plan)
+                return error_no_memory(error);
+        r = plan_new_whole(&plan->part, model, part_batch, 1, taste, error);
+        if (r < 0)
+                return r;
+        plan->model = model;
+        plan->batch = batch;
+        plan->threads = threads;
+        plan->output_elements = plan->part->output_elements / part_batch * batch;
+        plan->output_shape = plan->part->output_shape;
+        if (plan->output_shape.rank == 0 || plan->output_shape.dims[0] != part_batch)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "model '%s': the first dimension of its output is not the batch's",
+                                 model_name(model));
+        plan->output_shape.dims[0] = batch;
+        *ret_plan = steal_ptr(&plan);
+        return 0;
+}
+
+void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads) {
+        snprintf(ret_text, TUNING_MAX_TEXT, "a batch of %zu on %u threads", batch, threads);
+}
+
+void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch) {
+        if (part_batch == 0)
+                snprintf(ret_text, TUNING_MAX_TEXT, "together");
+        else
+                snprintf(ret_text, TUNING_MAX_TEXT, "%zu at a time on each", part_batch);
+}
+
+/* Images that each thread takes at a time; 0: all work on the whole batch. As measured; else each takes its
+ * share, since threads that do not wait for each other lose nothing. */
+static size_t divide(const struct plan_options *options) {
+        size_t batch = options->batch, share = batch / options->threads;
+        char question[TUNING_MAX_TEXT], label[TUNING_MAX_TEXT], answer[TUNING_MAX_TEXT];
+
+        if (batch == 1 || batch % options->threads != 0)
+                return 0;
+        plan_division_question(question, batch, options->threads);
+        if (options->tuning && tuning_find(options->tuning, question, answer))
+                for (size_t part = 0; part <= share; part++) {
+                        plan_division_label(label, part);
+                        if ((part == 0 || share % part == 0) && strcmp(label, answer) == 0)
+                                return part;
+                }
+        return options->threads > 1 ? share : 0;
+}
+
+int plan_new(struct plan **ret_plan, struct model *model, const struct plan_options *options,
+             struct error *error) {
+        struct plan_options settled = *options;
+        struct plan_taste taste = {.tuning = options->tuning, .no_winograd = options->no_winograd};
+        int64_t fixed = model_graph(model)->input_dims[0];
+        size_t part;
+
+        settled.threads = MAX(settled.threads, 1u);
+        if (settled.batch == 0 || settled.batch > PLAN_MAX_BATCH)
+                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", settled.batch,
+                                 PLAN_MAX_BATCH);
+        part = fixed > 0 || model_graph(model)->n_watched > 0 ? 0 : divide(&settled);
+        if (part > 0 &&
+            plan_new_divided(ret_plan, model, settled.batch, settled.threads, part, &taste, NULL) == 0)
+                return 0;
+        return plan_new_whole(ret_plan, model, settled.batch, settled.threads, &taste, error);
+}
+
 void plan_free(struct plan *plan) {
+        if (plan->part)
+                plan_free(plan->part);
         for (size_t i = 0; i < plan->n_packed; i++)
                 packed_unref(plan->packed[i]);
         free(plan->packed);
@@ -139,6 +211,7 @@ void plan_free(struct plan *plan) {
                 graph_free(plan->graph);
         if (plan->pool)
                 pool_free(plan->pool);
+        free(plan->choices);
         free(plan->steps);
         free(plan->buffers);
         free(plan);
@@ -152,28 +225,37 @@ unsigned plan_threads(const struct plan *plan) {
         return plan->threads;
 }
 
+size_t plan_part_batch(const struct plan *plan) {
+        return plan->part ? plan->part->batch : 0;
+}
+
 size_t plan_output_elements(const struct plan *plan) {
         return plan->output_elements;
 }
 
 size_t plan_arena_bytes(const struct plan *plan) {
-        return plan->arena_bytes;
+        return plan->part ? plan->threads * plan->part->arena_bytes : plan->arena_bytes;
 }
 
 size_t plan_arena_bound_bytes(const struct plan *plan) {
-        return plan->arena_bound_bytes;
+        return plan->part ? plan->threads * plan->part->arena_bound_bytes : plan->arena_bound_bytes;
 }
 
 size_t plan_scratchpad_bytes(const struct plan *plan) {
-        return plan->scratchpad_bytes;
+        return plan->part ? plan->threads * plan->part->scratchpad_bytes : plan->scratchpad_bytes;
+}
+
+/* The plan that has the steps. */
+static const struct plan *with_steps(const struct plan *plan) {
+        return plan->part ? plan->part : plan;
 }
 
 size_t plan_n_steps(const struct plan *plan) {
-        return plan->n_steps;
+        return with_steps(plan)->n_steps;
 }
 
 struct plan_step plan_step(const struct plan *plan, size_t index) {
-        const struct step *step = &plan->steps[index];
+        const struct step *step = &with_steps(plan)->steps[index];
 
         return (struct plan_step){
                 .node = step->node,
@@ -203,7 +285,8 @@ static bool contains(const uint32_t *steps, size_t n, uint32_t step) {
         return false;
 }
 
-size_t plan_step_sources(const struct plan *plan, size_t index, uint32_t *ret_steps, size_t max) {
+size_t plan_step_sources(const struct plan *divided, size_t index, uint32_t *ret_steps, size_t max) {
+        const struct plan *plan = with_steps(divided);
         const struct step *step = &plan->steps[index];
         size_t n_args = kernel_n_args(step->kernel), n = 0;
 
@@ -238,7 +321,8 @@ static bool read_before(const struct plan *plan, size_t index) {
         return false;
 }
 
-size_t plan_weight_bytes(const struct plan *plan) {
+size_t plan_weight_bytes(const struct plan *divided) {
+        const struct plan *plan = with_steps(divided);
         size_t bytes = 0;
 
         for (size_t i = 0; i < plan->n_buffers; i++)

@@ -19,9 +19,13 @@ struct model;
 struct plan;
 struct run;
 
+struct tuning;
+
 struct plan_options {
-        size_t batch;     /* images, at least 1 */
-        unsigned threads; /* at least 1 */
+        size_t batch;          /* images, at least 1 */
+        unsigned threads;      /* at least 1 */
+        struct tuning *tuning; /* what was measured (engine/tuner.h); NULL: nothing was */
+        bool no_winograd; /* convolutions as they are defined: exact to the last bits, slower, less memory */
 };
 
 #define PLAN_MAX_BATCH 1024u
@@ -35,6 +39,10 @@ DEFINE_CLEANUP(plan)
 
 size_t plan_batch(const struct plan *plan);
 unsigned plan_threads(const struct plan *plan);
+
+/* A plan may be divided: each of its threads then runs images of its own, so many at a time; the steps are
+ * those of one such part, the arena that of all. 0: all threads work on the whole batch. */
+size_t plan_part_batch(const struct plan *plan);
 size_t plan_output_elements(const struct plan *plan); /* of the whole batch; classes = that / batch */
 size_t plan_arena_bytes(const struct plan *plan);
 size_t plan_arena_bound_bytes(const struct plan *plan); /* largest sum of live tensors at any step */

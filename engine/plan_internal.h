@@ -4,6 +4,7 @@
 #include "engine/kernel.h"
 #include "engine/model_internal.h"
 #include "engine/plan.h"
+#include "engine/tuning.h"
 
 /* What a run reads; a native step gets its address. One of the two is set. */
 struct run_input {
@@ -20,8 +21,18 @@ struct plan_buffer {
         size_t offset;        /* in the arena */
 };
 
+/* A node that can be done in several ways, see lowering_choose(). */
+struct plan_choice {
+        const char *question;
+        const char *const *labels;
+        size_t n, usual, taken;
+};
+
+#define PLAN_NO_CHOICE UINT32_MAX
+
 struct step {
         const struct kernel *kernel;
+        uint32_t choice; /* whose outcome it is, or PLAN_NO_CHOICE */
         const char *node, *op, *source, *shape, *why;
         enum step_class class;
         const uint32_t *buffers; /* kernel_n_args() */
@@ -35,6 +46,14 @@ struct watched {
         uint32_t buffer;
         struct tensor *constant; /* float32, a reference; NULL: in buffer */
         struct shape shape;
+};
+
+/* Which alternative of each choice: the usual one, that of the tuning, or for the tuner the variant-th. */
+struct plan_taste {
+        struct tuning *tuning;
+        size_t variant; /* 0: the usual one; each choice has as many as alternatives, and the usual one
+                           beyond */
+        bool no_winograd;
 };
 
 struct plan {
@@ -52,6 +71,13 @@ struct plan {
         struct plan_buffer *buffers;
         size_t n_buffers, n_buffers_allocated;
 
+        struct plan_taste taste;
+        struct plan_choice *choices;
+        size_t n_choices, n_choices_allocated;
+
+        struct plan *
+                part; /* where it is divided: what each thread runs; the fields above and below are unused */
+
         uint32_t output_buffer;
         size_t output_offset; /* bytes */
         size_t output_elements;
@@ -60,6 +86,22 @@ struct plan {
         size_t n_watched;
         size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;
 };
+
+/* A plan that is not divided. */
+int plan_new_whole(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+                   const struct plan_taste *taste, struct error *error);
+
+/* A plan of threads parts, each of which takes part_batch images at a time. */
+int plan_new_divided(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+                     size_t part_batch, const struct plan_taste *taste, struct error *error);
+
+/* As run_profile(), with pixels or a tensor. */
+int run_profile_input(struct run *run, struct run_input input, float *output, uint64_t *step_ns,
+                      struct error *error);
+
+/* The question of how a batch is divided among threads, and the label of one answer. */
+void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads);
+void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch);
 
 /* Fills steps, buffers and the output from the plan's graph; constants go to weights. */
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error);

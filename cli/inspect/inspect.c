@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/inspect/view.h"
+#include "cli/tune.h"
 #include "engine/cpu.h"
 
 struct inspect_values {
@@ -9,6 +10,7 @@ struct inspect_values {
         unsigned threads;
         size_t batch;
         bool profile, json;
+        struct tune_values tune;
 };
 
 static const struct option inspect_options[] = {
@@ -30,6 +32,7 @@ static const struct option inspect_options[] = {
          .type = OPTION_BOOL,
          .offset = offsetof(struct inspect_values, json),
          .help = "print one object instead of the tables"},
+        OPTION_ROWS_TUNE(struct inspect_values),
         OPTION_ROW_CONFIG(struct inspect_values),
         {0},
 };
@@ -42,6 +45,7 @@ static void inspect_init(void *values) {
 
 static int inspect(const struct inspect_values *v, const char *path, struct error *error) {
         _cleanup_(view_release) struct view view = {0};
+        _cleanup_(tuning_freep) struct tuning *tuning = NULL;
         struct plan_options options = {.batch = v->batch,
                                        .threads = v->threads > 0 ? v->threads : cpu_count()};
         int r;
@@ -49,7 +53,9 @@ static int inspect(const struct inspect_values *v, const char *path, struct erro
         r = common_open_model(&view.model, path, error);
         if (r < 0)
                 return r;
-        r = plan_new(&view.plan, view.model, &options, error);
+        r = tune_plan(&tuning, view.model, &options, &v->tune, error);
+        if (r >= 0)
+                r = plan_new(&view.plan, view.model, &options, error);
         if (r < 0)
                 return r;
         if (v->profile) {

@@ -1,7 +1,13 @@
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "engine/native/native.h"
 #include "engine/ops/conv.h"
+#include "engine/tuning.h"
+
+#define WIDE_LANES         16u /* AVX-512 */
+#define INPUT_MAX_CHANNELS 4u  /* a picture's, which come in either order */
 
 struct conv {
         const struct value *x, *w, *b; /* b may be NULL */
@@ -127,26 +133,143 @@ static int conv_onednn_lower(struct lowering *lowering, const struct node *node,
 
 /* ---- the choice ---- */
 
-static int conv_choose(struct lowering *lowering, const struct node *node, const struct conv_source *source,
-                       struct error *error) {
+enum way { WAY_NATIVE, WAY_WINOGRAD_2, WAY_WINOGRAD_4, WAY_ONEDNN };
+
+struct alternative {
+        enum way way;
+        const struct layout *src, *dst; /* WAY_ONEDNN: as in struct kernel_conv */
+        const char *implementation;
+        char label[96];
+};
+
+struct alternatives {
+        struct alternative list[LOWERING_MAX_ALTERNATIVES];
+        size_t n, usual;
+};
+
+static struct alternative *add(struct alternatives *alternatives, enum way way, const char *label) {
+        struct alternative *alternative = &alternatives->list[alternatives->n++];
+
+        *alternative = (struct alternative){.way = way};
+        snprintf(alternative->label, sizeof(alternative->label), "%s", label);
+        return alternative;
+}
+
+#define IMPLEMENTATIONS_MAX 3u /* for one layout: later ones are for older CPUs */
+
+/* oneDNN's ways with given layouts; NULL: those that it likes best. A reference implementation is left out
+ * unless it must be there. */
+static void add_onednn(struct alternatives *alternatives, struct lowering *lowering,
+                       const struct kernel_conv *spec, const struct layout *src, const struct layout *dst,
+                       bool needed) {
+        struct kernel_conv with_layouts = *spec;
+        const char *names[IMPLEMENTATIONS_MAX];
+        size_t n;
+
+        with_layouts.src_layout = src;
+        with_layouts.dst_layout = dst;
+        n = kernel_conv_implementations(lowering_kernels(lowering), &with_layouts, names,
+                                        IMPLEMENTATIONS_MAX);
+        for (size_t i = 0; i < n; i++) {
+                struct alternative *alternative;
+                char label[96];
+
+                if (strstr(names[i], "ref") && !(needed && i == 0))
+                        continue;
+                snprintf(label, sizeof(label), "onednn %s%s", dst ? "channels-last " : "", names[i]);
+                alternative = add(alternatives, WAY_ONEDNN, label);
+                alternative->src = src;
+                alternative->dst = dst;
+                alternative->implementation = names[i];
+        }
+}
+
+/* All ways there are, and the one that is usually the fastest. */
+static int conv_alternatives(struct alternatives *alternatives, struct lowering *lowering,
+                             const struct node *node, const struct kernel_conv *spec, struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
-        struct kernel_conv *spec = source->spec;
-        bool done;
+        unsigned winograd = lowering_takes_winograd(lowering) ? conv_winograd_usual(spec) : 0;
+        const struct layout *src =
+                spec->src.dims[1] > INPUT_MAX_CHANNELS ? layout_channels_last(kernels, &spec->src) : NULL;
+        const struct layout *dst = layout_channels_last(kernels, &spec->dst);
+        bool usual = false, wide = native_best()->lanes >= WIDE_LANES;
         int r;
 
-        spec->post_ops = post_ops_of(node);
-        r = native_conv_lower(lowering, node, spec, source->weights, source->bias, conv_flop(spec), &done,
-                              error);
-        if (r < 0 || done)
+        if (!dst)
+                return error_no_memory(error);
+        r = native_conv_is_usual(lowering, node, spec, &usual, error);
+        if (r < 0)
                 return r;
-        if (conv_winograd_can(spec))
-                return conv_winograd_lower(lowering, node, source, 4, error);
-        if (native_best()->lanes >= 16) {
-                /* What comes before and after is channels last. */
-                if (spec->src.dims[1] > 4)
-                        spec->src_layout = layout_channels_last(kernels, &spec->src);
-                spec->dst_layout = layout_channels_last(kernels, &spec->dst);
+        if (native_conv_can(spec))
+                add(alternatives, WAY_NATIVE, "native");
+        /* Its input is what a kernel of our own makes as it reads, or in an order of which only ours know. */
+        if (node->prologue.kind != PROLOGUE_NONE || node_attribute(node, "order"))
+                return 0;
+        if (winograd) {
+                add(alternatives, WAY_WINOGRAD_4, "winograd 4x4");
+                add(alternatives, WAY_WINOGRAD_2, "winograd 2x2");
         }
+        alternatives->usual = usual ? 0 : alternatives->n;
+        if (winograd && !usual)
+                alternatives->usual = winograd == 4 ? 0 : 1;
+        /* AVX-512's kernels want channels last, as ours do; AVX2's are for blocks of channels. */
+        if (wide)
+                add_onednn(alternatives, lowering, spec, src, dst, false);
+        if (!wide || alternatives->n == 0)
+                add_onednn(alternatives, lowering, spec, NULL, NULL, alternatives->n == 0);
+        if (alternatives->n == 0)
+                return error_set(error, ERROR_UNSUPPORTED, "oneDNN has no convolution for these shapes");
+        alternatives->usual = MIN(alternatives->usual, alternatives->n - 1);
+        return 0;
+}
+
+/* What the speed of the alternatives depends on. */
+static void conv_question(char ret_text[TUNING_MAX_TEXT], const struct node *node,
+                          const struct kernel_conv *spec) {
+        const struct kernel_window *w = &spec->window;
+        char src[SHAPE_TEXT_BYTES], op[OP_TEXT_BYTES];
+
+        snprintf(ret_text, TUNING_MAX_TEXT,
+                 "%s %s to %zu, %zux%zu/%zux%zu, dilated %zux%zu, padded %jdx%jd, %zu groups",
+                 op_text(node, op), shape_text(&spec->src, src), spec->dst.dims[1], w->kernel[0],
+                 w->kernel[1], w->strides[0], w->strides[1], w->dilations[0], w->dilations[1],
+                 (intmax_t)w->pads_begin[0], (intmax_t)w->pads_begin[1], spec->groups);
+}
+
+static int conv_choose(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+                       struct error *error) {
+        struct alternatives alternatives = {0};
+        const char *labels[LOWERING_MAX_ALTERNATIVES];
+        const struct alternative *taken;
+        char question[TUNING_MAX_TEXT];
+        size_t index;
+        int r;
+
+        source->spec->post_ops = post_ops_of(node);
+        r = conv_alternatives(&alternatives, lowering, node, source->spec, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < alternatives.n; i++)
+                labels[i] = alternatives.list[i].label;
+        conv_question(question, node, source->spec);
+        r = lowering_choose(lowering, question, labels, alternatives.n, alternatives.usual, &index, error);
+        if (r < 0)
+                return r;
+
+        taken = &alternatives.list[index];
+        switch (taken->way) {
+        case WAY_NATIVE:
+                return native_conv_lower(lowering, node, source, error);
+        case WAY_WINOGRAD_2:
+        case WAY_WINOGRAD_4:
+                return conv_winograd_lower(lowering, node, source, taken->way == WAY_WINOGRAD_4 ? 4 : 2,
+                                           error);
+        case WAY_ONEDNN:
+                break;
+        }
+        source->spec->src_layout = taken->src;
+        source->spec->dst_layout = taken->dst;
+        source->spec->implementation = taken->implementation;
         return conv_onednn_lower(lowering, node, source, error);
 }
 

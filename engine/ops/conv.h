@@ -54,6 +54,17 @@ struct conv_native {
 int conv_native_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
                       const struct conv_native *native, struct error *error);
 
+/* ---- pointwise, depthwise, grouped (native_conv.c) ---- */
+
+bool native_conv_can(const struct kernel_conv *spec);
+
+/* Whether it is the fastest as a rule, with the source where it is. */
+int native_conv_is_usual(struct lowering *lowering, const struct node *node, const struct kernel_conv *spec,
+                         bool *ret_usual, struct error *error);
+
+int native_conv_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+                      struct error *error);
+
 /* Two convolutions as one step (native/conv.h, struct native_pair); node reads first's input and makes
  * second's output. */
 bool native_pair_fits(const struct kernel_conv *first, const struct kernel_conv *second);
@@ -65,8 +76,8 @@ int native_pair_lower(struct lowering *lowering, const struct node *node, const 
 /* 3x3, stride 1, no groups, and nothing fused but a sum and clipping. */
 bool conv_winograd_can(const struct kernel_conv *spec);
 
-/* Multiplications of F(m x m, 3 x 3), tiles that stick out included. */
-double conv_winograd_products(const struct kernel_conv *spec, unsigned m);
+/* The m of F(m x m, 3 x 3) that is the fastest as a rule; 0: the definition is. */
+unsigned conv_winograd_usual(const struct kernel_conv *spec);
 
 int conv_winograd_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
                         unsigned m, struct error *error);

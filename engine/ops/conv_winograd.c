@@ -52,12 +52,19 @@ bool conv_winograd_can(const struct kernel_conv *spec) {
         return describe(&winograd, spec, 2, 1);
 }
 
-double conv_winograd_products(const struct kernel_conv *spec, unsigned m) {
-        size_t points = (m + 2) * (m + 2);
-        size_t tiles = (spec->dst.dims[2] + m - 1) / m * ((spec->dst.dims[3] + m - 1) / m);
+/* The transforms cost as much as some 16 channels' products. And where there are few tiles, all that counts
+ * is how many weights are read: 16 for each pair of channels, not 36; with six rows at a time, AVX2's code
+ * is slowed down by that sooner. */
+#define MIN_CHANNELS   16u
+#define MIN_TILES_OF_4 8u
+#define WIDE_LANES     16u
 
-        return (double)(spec->dst.dims[0] * tiles * points) * (double)spec->src.dims[1] *
-               (double)spec->dst.dims[1];
+unsigned conv_winograd_usual(const struct kernel_conv *spec) {
+        size_t tiles = spec->dst.dims[0] * ((spec->dst.dims[2] + 3) / 4) * ((spec->dst.dims[3] + 3) / 4);
+
+        if (!conv_winograd_can(spec) || spec->src.dims[1] < MIN_CHANNELS || spec->dst.dims[1] < MIN_CHANNELS)
+                return 0;
+        return tiles < MIN_TILES_OF_4 && native_best()->lanes < WIDE_LANES ? 2 : 4;
 }
 
 int conv_winograd_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,

@@ -144,12 +144,6 @@ struct kernel_post_ops post_ops_of(const struct node *node);
 /* Operand of a sum among the post-ops, VALUE_NONE where there is none. */
 uint32_t sum_operand_of(const struct node *node);
 
-/* Lowers a convolution to a kernel of our own where there is a fast one; *ret_done says whether. spec has
- * all but the layout of src. */
-int native_conv_lower(struct lowering *lowering, const struct node *node, const struct kernel_conv *spec,
-                      struct tensor *weights, struct tensor *bias, double flop, bool *ret_done,
-                      struct error *error);
-
 /* Can a convolution work on its input as it reads it (struct prologue)? */
 bool native_conv_takes_prologue(const struct kernel_conv *spec);
 

@@ -209,16 +209,38 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
                     error);
 }
 
-int native_conv_lower(struct lowering *lowering, const struct node *node, const struct kernel_conv *spec,
-                      struct tensor *weights, struct tensor *bias, double flop, bool *ret_done,
-                      struct error *error) {
+bool native_conv_can(const struct kernel_conv *spec) {
+        struct native_conv conv;
+
+        return native_conv_read(&conv, spec);
+}
+
+int native_conv_is_usual(struct lowering *lowering, const struct node *node, const struct kernel_conv *spec,
+                         bool *ret_usual, struct error *error) {
         const struct layout *src;
         struct native_conv conv;
         int r;
 
-        *ret_done = false;
-        if (!native_conv_read(&conv, spec))
+        if (!native_conv_read(&conv, spec)) {
+                *ret_usual = false;
                 return 0;
+        }
+        conv.prologue = node->prologue.kind == PROLOGUE_NONE ? NATIVE_AS_IS : NATIVE_GATE;
+        r = conv_pixels(lowering, node->inputs[0], &src, error);
+        if (r >= 0 && node->inputs[0] != lowering_graph(lowering)->input)
+                r = lowering_layout(lowering, node->inputs[0], &src, error);
+        if (r < 0)
+                return r;
+        *ret_usual = is_worthwhile(&conv, src);
+        return 0;
+}
+
+int native_conv_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+                      struct error *error) {
+        struct native_conv conv;
+
+        if (!native_conv_read(&conv, source->spec))
+                return error_set(error, ERROR_INTERNAL, "no convolution for code of our own");
         conv.prologue = node->prologue.kind == PROLOGUE_GATE          ? NATIVE_GATE
                         : node->prologue.kind == PROLOGUE_SCALE_SHIFT ? NATIVE_SCALE_SHIFT
                                                                       : NATIVE_AS_IS;
@@ -226,13 +248,8 @@ int native_conv_lower(struct lowering *lowering, const struct node *node, const 
         conv.prologue_high = node->prologue.high;
         if (node_attribute(node, "order"))
                 conv.order = node_attribute(node, "order")->ints;
-        r = conv_pixels(lowering, node->inputs[0], &src, error);
-        if (r >= 0 && node->inputs[0] != lowering_graph(lowering)->input)
-                r = lowering_layout(lowering, node->inputs[0], &src, error);
-        if (r < 0 || !is_worthwhile(&conv, src))
-                return r;
-        *ret_done = true;
-        return conv_emit(lowering, node, &conv, weights, bias, flop, error);
+        return conv_emit(lowering, node, &conv, source->weights, source->bias, conv_flop(source->spec),
+                         error);
 }
 
 /* ---- pairs ---- */
