@@ -144,6 +144,12 @@ struct kernel_post_ops post_ops_of(const struct node *node);
 /* Operand of a sum among the post-ops, VALUE_NONE where there is none. */
 uint32_t sum_operand_of(const struct node *node);
 
+/* A fully connected layer of few rows as a pointwise convolution; weights [outputs, inputs]; bias may be
+ * NULL. */
+int native_product_lower(struct lowering *lowering, const struct node *node, size_t rows, size_t inputs,
+                         size_t outputs, struct tensor *weights, struct tensor *bias, bool *ret_done,
+                         struct error *error);
+
 /* Can a convolution work on its input as it reads it (struct prologue)? */
 bool native_conv_takes_prologue(const struct kernel_conv *spec);
 

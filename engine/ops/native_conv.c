@@ -9,6 +9,8 @@
  * scratch that there are, dst. */
 
 #define NATIVE_CONV_MAX_ARGS 7u
+#define PRODUCT_MAX_ROWS     14u /* those of one tile: the weights are read once, as fast as memory gives them \
+                                  */
 
 static const char *const families[] = {"pointwise", "depthwise", "grouped"};
 
@@ -250,6 +252,48 @@ int native_conv_lower(struct lowering *lowering, const struct node *node, const 
                 conv.order = node_attribute(node, "order")->ints;
         return conv_emit(lowering, node, &conv, source->weights, source->bias, conv_flop(source->spec),
                          error);
+}
+
+/* ---- fully connected layers ---- */
+
+int native_product_lower(struct lowering *lowering, const struct node *node, size_t rows, size_t inputs,
+                         size_t outputs, struct tensor *weights, struct tensor *bias, bool *ret_done,
+                         struct error *error) {
+        struct kernels *kernels = lowering_kernels(lowering);
+        struct kernel_conv spec = {
+                .src = {.rank = 4, .dims = {rows, inputs, 1, 1}},
+                .dst = {.rank = 4, .dims = {rows, outputs, 1, 1}},
+                .groups = 1,
+                .window = {.kernel = {1, 1}, .strides = {1, 1}, .dilations = {1, 1}},
+                .bias = bias,
+                .post_ops = post_ops_of(node),
+        };
+        struct operand operands[NATIVE_CONV_MAX_ARGS];
+        struct native_conv conv;
+        size_t n = 1;
+        int r;
+
+        *ret_done = false;
+        if (rows > PRODUCT_MAX_ROWS || sum_operand_of(node) != VALUE_NONE || !native_conv_read(&conv, &spec))
+                return 0;
+        native_conv_settle(&conv, kernels_threads(kernels));
+        r = lowering_use(lowering, node->inputs[0],
+                         layout_plain(kernels, &(struct shape){.rank = 2, .dims = {rows, inputs}}),
+                         &operands[0], error);
+        if (r >= 0)
+                r = constant_operands(lowering, &conv, weights, bias, operands, &n, error);
+        if (r >= 0 && conv.scratch_floats > 0)
+                r = lowering_place(lowering, floats(lowering, conv.scratch_floats * conv.threads),
+                                   &operands[n++], error);
+        if (r >= 0)
+                r = lowering_place(
+                        lowering, layout_plain(kernels, &(struct shape){.rank = 2, .dims = {rows, outputs}}),
+                        &operands[n++], error);
+        if (r < 0)
+                return r;
+        *ret_done = true;
+        return emit(lowering, node, "product", conv_run, &conv, sizeof(conv), operands, n, conv_flop(&spec),
+                    error);
 }
 
 /* ---- pairs ---- */
