@@ -92,9 +92,9 @@ struct node {
         size_t n_post_ops;
         struct prologue prologue;
         const struct node *parts; /* "ConvPair": the two that it does, in the pool */
-        const char *fused;     /* "+Clip", for tables; or NULL */
-        int64_t fused_pads[4]; /* top, left, bottom, right, to be added to the operator's own */
-        bool pads_count;       /* AveragePool: the fused padding counts as elements */
+        const char *fused;        /* "+Clip", for tables; or NULL */
+        int64_t fused_pads[4];    /* top, left, bottom, right, to be added to the operator's own */
+        bool pads_count;          /* AveragePool: the fused padding counts as elements */
 };
 
 struct kept_tensor; /* a tensor that an attribute refers to */

@@ -21,7 +21,8 @@ struct pointwise_tile {
 };
 
 /* vectors whole ones, the last of which may be masked, and half a one behind them. */
-INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, const int vectors, const bool half) {
+INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, const int vectors,
+                           const bool half) {
         vfloat sums[POINTWISE_PIXELS][2];
         vfloat low = v_set(t->low), high = v_set(t->high);
         const float *weights = t->weights, *src = t->src, *next = t->next;
@@ -98,19 +99,19 @@ INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, con
 }
 
 #if LANES == 16
-#define POINTWISE_HALVES(n)                                                                                          \
-        else if (vectors == 1 && half) pointwise_tile(t, n, 1, true);                                                \
+#define POINTWISE_HALVES(n)                                                                                 \
+        else if (vectors == 1 && half) pointwise_tile(t, n, 1, true);                                       \
         else if (half) pointwise_tile(t, n, 0, true);
 #else
 #define POINTWISE_HALVES(n) else if (half) pointwise_tile(t, n, 1, false);
 #endif
 
-#define POINTWISE_CASE(n)                                                                                            \
-        case n:                                                                                                      \
-                if (vectors == 2)                                                                                    \
-                        pointwise_tile(t, n, 2, false);                                                              \
-                POINTWISE_HALVES(n)                                                                                  \
-                else pointwise_tile(t, n, 1, false);                                                                 \
+#define POINTWISE_CASE(n)                                                                                   \
+        case n:                                                                                             \
+                if (vectors == 2)                                                                           \
+                        pointwise_tile(t, n, 2, false);                                                     \
+                POINTWISE_HALVES(n)                                                                         \
+                else pointwise_tile(t, n, 1, false);                                                        \
                 break;
 
 static void pointwise_tile_of(const struct pointwise_tile *t, size_t pixels, size_t vectors, bool half) {

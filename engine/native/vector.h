@@ -94,7 +94,7 @@ INLINE vfloat v_select_negative(vfloat condition, vfloat negative, vfloat otherw
                                     otherwise, negative);
 }
 #else
-#define VECTOR(name) name##_avx2
+#define VECTOR(name)         name##_avx2
 typedef __m256 vfloat;
 
 /* AVX2's masked store takes some twenty cycles on AMD, so lanes are stored by halves of what is left. */
@@ -154,11 +154,11 @@ INLINE void v_store_part(float *p, vmask mask, vfloat v) {
 /* Half vectors are not worth their code here; the names must be there. */
 typedef vfloat vhalf;
 
-#define h_load             v_load
-#define h_load_part        v_load_part
-#define h_store_part       v_store_part
-#define h_set              v_set
-#define h_fma              v_fma
+#define h_load               v_load
+#define h_load_part          v_load_part
+#define h_store_part         v_store_part
+#define h_set                v_set
+#define h_fma                v_fma
 #define h_clip(x, low, high) v_min(v_set(high), v_max(v_set(low), x))
 
 INLINE vfloat v_reciprocal(vfloat x) {
@@ -179,8 +179,9 @@ INLINE vfloat v_select_negative(vfloat condition, vfloat negative, vfloat otherw
 #endif
 
 /*
- * 1 / (1 + 2^x); with x = -y log2(e) this is the sigmoid of y. 2^x = 2^n 2^f with n = round(x), |f| <= 1/2, and 2^f a
- * polynomial whose largest relative error is 7.5e-8 (least squares, reweighted until the error was even). x beyond
+ * 1 / (1 + 2^x); with x = -y log2(e) this is the sigmoid of y. 2^x = 2^n 2^f with n = round(x), |f| <= 1/2,
+ * and 2^f a polynomial whose largest relative error is 7.5e-8 (least squares, reweighted until the error was
+ * even). x beyond
  * +-126 as 126 is, so that no exponent overflows.
  */
 INLINE vfloat v_logistic2(vfloat x) {

@@ -54,8 +54,7 @@ OPERATOR_LOWER(channels) {
         struct channels channels = {.pixels = shape->dims[0] * shape->dims[2] * shape->dims[3],
                                     .n_runs = attribute->n / 3,
                                     .n_sources = node->n_inputs};
-        struct native_run *runs = calloc(MAX(channels.n_runs, 1u), sizeof(*runs));
-        _cleanup_(freep) struct native_run *owned = runs;
+        _cleanup_(freep) struct native_run *runs = calloc(MAX(channels.n_runs, 1u), sizeof(*runs));
         const struct kernel *kernel;
         int r;
 

@@ -202,7 +202,8 @@ static int conv_alternatives(struct alternatives *alternatives, struct lowering 
                 return r;
         if (native_conv_can(spec))
                 add(alternatives, WAY_NATIVE, "native");
-        /* Its input is what a kernel of our own makes as it reads, or in an order of which only ours know. */
+        /* Its input is what a kernel of our own makes as it reads, or in an order of which only ours know.
+         */
         if (node->prologue.kind != PROLOGUE_NONE || node_attribute(node, "order"))
                 return 0;
         if (winograd) {

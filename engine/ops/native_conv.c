@@ -9,8 +9,9 @@
  * scratch that there are, dst. */
 
 #define NATIVE_CONV_MAX_ARGS 7u
-#define PRODUCT_MAX_ROWS     14u /* those of one tile: the weights are read once, as fast as memory gives them \
-                                  */
+#define PRODUCT_MAX_ROWS                                                                                    \
+        14u /* those of one tile: the weights are read once, as fast as memory gives them                   \
+             */
 
 static const char *const families[] = {"pointwise", "depthwise", "grouped"};
 
