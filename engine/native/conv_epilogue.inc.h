@@ -6,9 +6,9 @@ INLINE vfloat activate(enum native_activation activation, vfloat x, float alpha,
         case NATIVE_LEAKY:
                 return v_select_negative(x, x * v_set(alpha), x);
         case NATIVE_SIGMOID:
-                return v_logistic2(x * v_set(-1.44269504f));
+                return v_sigmoid(x);
         case NATIVE_SWISH:
-                return x * v_logistic2(x * v_set(-1.44269504f * alpha));
+                return x * v_sigmoid(x * v_set(alpha));
         case NATIVE_HARDSWISH:
                 return x * v_clip(v_fma(x, v_set(1.f / 6), v_set(.5f)), v_set(0), v_set(1));
         case NATIVE_HARDSIGMOID:
