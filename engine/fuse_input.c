@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/operator.h"
 #include "engine/ops/families.h"
 
 static bool is(const struct node *node, const char *type) {
@@ -86,6 +87,43 @@ static int fuse_input(struct graph *graph, struct node *node, struct node *conv,
         return 0;
 }
 
+/* second, and first, which it alone reads, become one node in the place of second. */
+static int fuse_pair(struct graph *graph, struct node *first, struct node *second, struct error *error) {
+        struct node *parts;
+        uint32_t *inputs;
+        const char *fused;
+
+        if (!is(first, "Conv") || first->prologue.kind != PROLOGUE_NONE || node_attribute(first, "order") ||
+            node_attribute(second, "order") || !conv_pair_fits(graph, first, second))
+                return 0;
+        parts = pool_allocate(graph->pool, 2, sizeof(*parts));
+        inputs = pool_allocate(graph->pool, 5, sizeof(*inputs));
+        fused = pool_printf(graph->pool, "%s>Conv%s", first->fused ? first->fused : "",
+                            second->fused ? second->fused : "");
+        if (!parts || !inputs || !fused)
+                return error_no_memory(error);
+        parts[0] = *first;
+        parts[1] = *second;
+        inputs[0] = first->inputs[0];
+        inputs[1] = first->inputs[1];
+        inputs[2] = node_input(first, 2);
+        inputs[3] = second->inputs[1];
+        inputs[4] = node_input(second, 2);
+        *second = (struct node){.name = second->name,
+                                .type = "ConvPair",
+                                .domain = "",
+                                .opset = second->opset,
+                                .op = operator_find_internal("ConvPair"),
+                                .inputs = inputs,
+                                .n_inputs = 5,
+                                .outputs = second->outputs,
+                                .n_outputs = second->n_outputs,
+                                .fused = fused,
+                                .parts = parts};
+        node_kill(first);
+        return 0;
+}
+
 int graph_fuse_inputs(struct graph *graph, struct error *error) {
         _cleanup_(freep) uint32_t *uses = graph_count_uses(graph);
         _cleanup_(freep) uint32_t *producers = graph_find_producers(graph);
@@ -100,6 +138,8 @@ int graph_fuse_inputs(struct graph *graph, struct error *error) {
                 if (!is(conv, "Conv") || x == VALUE_NONE || uses[x] != 1 || producers[x] == VALUE_NONE)
                         continue;
                 r = fuse_input(graph, &graph->nodes[producers[x]], conv, error);
+                if (r >= 0)
+                        r = fuse_pair(graph, &graph->nodes[producers[x]], conv, error);
                 if (r < 0)
                         return r;
         }

@@ -1,7 +1,8 @@
 #pragma once
 /*
  * fuse_input: what convolutions do with their input as they read it (struct prologue): the gate of
- * squeeze-and- excitation, and the scale, shift and Relu of networks that normalise before they convolve.
+ * squeeze-and-excitation, and the scale, shift and Relu of networks that normalise before they convolve; and
+ * pairs of convolutions that are faster together ("ConvPair").
  */
 #include "base/error.h"
 #include "engine/graph.h"

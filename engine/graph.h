@@ -91,9 +91,10 @@ struct node {
         struct post_op post_ops[NODE_MAX_POST_OPS];
         size_t n_post_ops;
         struct prologue prologue;
-        const char *fused;     /* "+Clip", for tables; or NULL */
-        int64_t fused_pads[4]; /* top, left, bottom, right, to be added to the operator's own */
-        bool pads_count;       /* AveragePool: the fused padding counts as elements */
+        const struct node *parts; /* "ConvPair": the two that it does, in the pool */
+        const char *fused;        /* "+Clip", for tables; or NULL */
+        int64_t fused_pads[4];    /* top, left, bottom, right, to be added to the operator's own */
+        bool pads_count;          /* AveragePool: the fused padding counts as elements */
 };
 
 struct kept_tensor; /* a tensor that an attribute refers to */

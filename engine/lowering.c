@@ -525,6 +525,23 @@ int lowering_layout(struct lowering *lowering, uint32_t value, const struct layo
         return 0;
 }
 
+int lowering_dense_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
+                          struct error *error) {
+        const struct shape *shape = &lowering->plan->graph->values[value].shape;
+        const struct layout *layout;
+        int r;
+
+        r = lowering_layout(lowering, value, &layout, error);
+        if (r < 0)
+                return r;
+        if (shape->rank == 4 && layout_pixel(layout) > shape->dims[1])
+                layout = layout_channels_last(lowering->plan->kernels, shape);
+        if (!layout)
+                return error_no_memory(error);
+        *ret_layout = layout;
+        return 0;
+}
+
 /* How many of node's inputs and operands lie in buffer. */
 static size_t count_in_buffer(const struct lowering *lowering, const struct node *node, uint32_t buffer) {
         size_t n = 0;

@@ -53,6 +53,11 @@ int lowering_copy(struct lowering *lowering, const struct node *node, struct ope
 int lowering_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
                     struct error *error);
 
+/* As lowering_layout(), but without gaps: channels last for what lies in a slice. For kernels of oneDNN,
+ * which take slices slowly or not at all. */
+int lowering_dense_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
+                          struct error *error);
+
 /* As lowering_use(), but to be overwritten: value's own place where node is its last user, a copy elsewhere.
  */
 int lowering_use_writable(struct lowering *lowering, const struct node *node, uint32_t value,

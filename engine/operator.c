@@ -16,6 +16,8 @@ static const struct operator operators[] = {
 
 /* Made by simplify.c and fuse.c. ScaleShift: y = x * scale + shift, a pair of constants for each channel. */
 static const struct operator internal_operators[] = {
+        {"Channels", 1, 1, OPERATOR_VARIADIC, channels_infer, NULL, channels_lower},
+        {"ConvPair", 1, 1, 5, conv_pair_infer, NULL, conv_pair_lower},
         {"ScaleShift", 1, 1, 3, scale_shift_infer, NULL, scale_shift_lower},
         {"Silu", 1, 1, 1, unary_infer, NULL, unary_lower},
 };

@@ -6,6 +6,7 @@
 
 #include "engine/arena.h"
 #include "engine/fuse.h"
+#include "engine/fuse_channels.h"
 #include "engine/fuse_input.h"
 #include "engine/independence.h"
 #include "engine/plan_internal.h"
@@ -121,6 +122,8 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
                 r = check_values(plan, error);
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
+        if (r >= 0)
+                r = graph_fuse_channels(plan->graph, error);
         if (r >= 0)
                 r = graph_fuse_inputs(plan->graph, error);
         if (r >= 0)

@@ -6,9 +6,11 @@
 #include "engine/native/native.h"
 #include "engine/team.h"
 
-#define CACHE_1_FLOATS 5120u /* of a first cache of 32 KiB: what a band of grouped's inputs may take */
-#define POINTWISE_ROWS 112u  /* pixels for which a pair of vectors of weights stays in the second cache */
-#define LEAST_FLOP     2e6   /* for a team: waking it takes some 5 us */
+#define CACHE_1_FLOATS 5120u   /* of a first cache of 32 KiB: what a band of grouped's inputs may take */
+#define POINTWISE_ROWS 112u    /* pixels for which a pair of vectors of weights stays in the second cache */
+#define CACHE_2_FLOATS 65536u  /* a quarter of a second cache of 1 MiB: what a pair's band may take */
+#define PAIR_FLOATS    131072u /* of a map for one image: smaller ones stay in the caches anyway */
+#define LEAST_FLOP     2e6     /* for a team: waking it takes some 5 us */
 
 /* ---- what fits ---- */
 
@@ -193,10 +195,14 @@ void native_conv_pack(const struct native_conv *c, const float *source, float *t
                 size_t within = o % per_set;
                 float *vector = target + ((o / per_set) * vectors + within / lanes) * taps * inputs * lanes;
 
-                for (size_t i = 0; i < inputs; i++)
+                for (size_t i = 0; i < inputs; i++) {
+                        size_t output = c->order && c->family == NATIVE_DEPTHWISE ? (size_t)c->order[o] : o;
+                        size_t input = c->order && c->family == NATIVE_POINTWISE ? (size_t)c->order[i] : i;
+
                         for (size_t k = 0; k < taps; k++)
                                 vector[(k * inputs + i) * lanes + within % lanes] =
-                                        source[(o * inputs + i) * taps + k];
+                                        source[(output * inputs + input) * taps + k];
+                }
         }
 }
 
@@ -221,4 +227,49 @@ void native_conv_run(const struct native_conv *conv, const struct native_conv_da
                 job_run(&job, 0, 1);
         else
                 team_run(conv->threads, job_run, &job);
+}
+
+/* ---- pairs ---- */
+
+bool native_pair_pays(const struct native_conv *first, const struct native_conv *second) {
+        return first->family == NATIVE_POINTWISE && second->family == NATIVE_DEPTHWISE &&
+               !first->epilogue.sum && first->height * first->width * first->outputs >= PAIR_FLOATS;
+}
+
+void native_pair_settle(struct native_pair *pair, size_t threads) {
+        struct native_conv *first = &pair->first, *second = &pair->second;
+        size_t row = first->width * first->outputs, most = CACHE_2_FLOATS / row,
+               kernel = second->window.kernel[0];
+
+        native_conv_settle(first, threads);
+        first->scratch_floats = 0; /* the inputs are few, and read as they are */
+        first->dst_pixel = first->outputs;
+        native_conv_settle(second, threads);
+        second->src_pixel = second->inputs;
+        pair->threads = MAX(first->threads, second->threads);
+        pair->rows = most > kernel ? (most - kernel) / second->window.strides[0] + 1 : 1;
+        pair->rows = MIN(pair->rows, second->out_height);
+        pair->scratch_floats =
+                divide_up(((pair->rows - 1) * second->window.strides[0] + kernel) * row, 16) * 16;
+}
+
+struct pair_job {
+        const struct native_pair *pair;
+        const struct native_conv_data *first, *second;
+};
+
+static void pair_job_run(void *argument, size_t thread, size_t n_threads) {
+        const struct pair_job *job = argument;
+
+        native_best()->pair(job->pair, job->first, job->second, thread, n_threads);
+}
+
+void native_pair_run(const struct native_pair *pair, const struct native_conv_data *first,
+                     const struct native_conv_data *second) {
+        struct pair_job job = {.pair = pair, .first = first, .second = second};
+
+        if (pair->threads == 1)
+                pair_job_run(&job, 0, 1);
+        else
+                team_run(pair->threads, pair_job_run, &job);
 }

@@ -53,6 +53,8 @@ struct native_conv {
         struct native_epilogue epilogue;
         enum native_prologue prologue;
         float prologue_low, prologue_high;
+        const int64_t *order; /* of pointwise's inputs or depthwise's channels among those of the weights, or
+                                 NULL */
 
         /* Set by native_conv_settle(). */
         bool spread; /* grouped: several groups in a vector */
@@ -77,9 +79,48 @@ void native_conv_pack(const struct native_conv *conv, const float *source, float
 struct native_conv_data {
         const float *src, *weights, *bias, *scale, *shift;
         float *scratch, *dst;
+        size_t src_first, dst_first; /* the pixels that src and dst begin with */
 };
 
 void native_conv_run(const struct native_conv *conv, const struct native_conv_data *data);
+
+/*
+ * Two convolutions, a pointwise one and a depthwise one that alone reads it, by bands of rows: what goes
+ * from one to the other, the largest maps of many networks, stays in the second cache.
+ */
+struct native_pair {
+        struct native_conv first, second;
+        size_t rows;           /* of second's outputs in a band */
+        size_t scratch_floats; /* for each thread */
+        size_t threads;
+};
+
+/* Are the two, settled otherwise, faster together? */
+bool native_pair_pays(const struct native_conv *first, const struct native_conv *second);
+
+/* first and second are set; their settings for one thread, the sizes, and the division of the work are made.
+ */
+void native_pair_settle(struct native_pair *pair, size_t threads);
+
+/* src, weights and bias of first; weights, bias and dst of second; scratch for all. */
+void native_pair_run(const struct native_pair *pair, const struct native_conv_data *first,
+                     const struct native_conv_data *second);
+
+typedef void native_pair_part(const struct native_pair *pair, const struct native_conv_data *first,
+                              const struct native_conv_data *second, size_t thread, size_t n_threads);
+
+native_pair_part native_pair_avx2, native_pair_avx512;
+
+/* n channels from first on of one of several sources, whose pixels are pixel floats apart. */
+struct native_run {
+        size_t source, first, n, pixel;
+};
+
+/* Pixels begin to end of dst: the runs one after the other. */
+typedef void native_channels_part(const struct native_run *runs, size_t n_runs, const float *const *sources,
+                                  float *dst, size_t dst_pixel, size_t begin, size_t end);
+
+native_channels_part native_channels_avx2, native_channels_avx512;
 
 /* The part of a conv that one of several threads does. */
 typedef void native_conv_part(const struct native_conv *conv, const struct native_conv_data *data,

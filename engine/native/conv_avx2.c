@@ -1,11 +1,16 @@
 /* The families of native/conv.h for AVX2 and FMA, with whose flags this is compiled. */
 #define LANES 8
 
+#include <string.h>
+
 #include "engine/native/conv.h"
 #include "engine/native/vector.h"
 
 #include "engine/native/conv_epilogue.inc.h"
 
+#include "engine/native/conv_channels.inc.h"
 #include "engine/native/conv_depthwise.inc.h"
 #include "engine/native/conv_grouped.inc.h"
 #include "engine/native/conv_pointwise.inc.h"
+
+#include "engine/native/conv_pair.inc.h"

@@ -74,7 +74,7 @@ INLINE void depthwise_row(const struct native_conv *p, const struct native_conv_
                           size_t row, const int kw, const int stride) {
         int64_t top = (int64_t)(row * p->window.strides[0]) - p->window.pads_begin[0];
         int64_t bottom = (int64_t)p->height - top, kh = (int64_t)p->window.kernel[0];
-        const float *src = data->src + image * p->height * p->width * p->src_pixel;
+        int64_t origin = (int64_t)(image * p->height * p->width) - (int64_t)data->src_first;
         struct depthwise_tile t = {
                 .src_pixel = p->src_pixel,
                 .src_row = p->width * p->src_pixel,
@@ -95,7 +95,7 @@ INLINE void depthwise_row(const struct native_conv *p, const struct native_conv_
                 edge = t.column < 0 || t.column + (int64_t)(pixels - 1) * stride + kw > t.width;
                 /* Rows and columns outside are never read; the sum of addresses stays inside where they are.
                  */
-                t.src = src + (top * (int64_t)p->width + t.column) * (int64_t)p->src_pixel;
+                t.src = data->src + (origin + top * (int64_t)p->width + t.column) * (int64_t)p->src_pixel;
                 t.weights = data->weights;
                 t.bias = data->bias;
                 t.dst = dst;
@@ -109,20 +109,22 @@ INLINE void depthwise_row(const struct native_conv *p, const struct native_conv_
         }
 }
 
+static void depthwise_any_row(const struct native_conv *p, const struct native_conv_data *data, size_t image,
+                              size_t row) {
+        if (p->window.kernel[1] == 3 && p->window.strides[1] == 1)
+                depthwise_row(p, data, image, row, 3, 1);
+        else if (p->window.kernel[1] == 3)
+                depthwise_row(p, data, image, row, 3, 2);
+        else if (p->window.strides[1] == 1)
+                depthwise_row(p, data, image, row, 5, 1);
+        else
+                depthwise_row(p, data, image, row, 5, 2);
+}
+
 void VECTOR(native_depthwise)(const struct native_conv *p, const struct native_conv_data *data,
                               size_t thread, size_t n_threads) {
         size_t rows = p->images * p->out_height, to = piece(rows, thread + 1, n_threads);
 
-        for (size_t i = piece(rows, thread, n_threads); i < to; i++) {
-                size_t image = i / p->out_height, row = i % p->out_height;
-
-                if (p->window.kernel[1] == 3 && p->window.strides[1] == 1)
-                        depthwise_row(p, data, image, row, 3, 1);
-                else if (p->window.kernel[1] == 3)
-                        depthwise_row(p, data, image, row, 3, 2);
-                else if (p->window.strides[1] == 1)
-                        depthwise_row(p, data, image, row, 5, 1);
-                else
-                        depthwise_row(p, data, image, row, 5, 2);
-        }
+        for (size_t i = piece(rows, thread, n_threads); i < to; i++)
+                depthwise_any_row(p, data, i / p->out_height, i % p->out_height);
 }

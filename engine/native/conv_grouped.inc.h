@@ -122,36 +122,57 @@ struct grouped_band {
         const float *weights;
 };
 
+INLINE float *grouped_zeros(float *rows, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                rows[i] = 0;
+        return rows + n;
+}
+
+/* n pixels of channels inputs each to rows whose pixels are pixel floats apart. */
+INLINE float *grouped_pixels(float *rows, const float *src, size_t n, size_t src_pixel, size_t channels,
+                             size_t pixel) {
+        vmask mask = v_mask(channels % LANES);
+
+        if (channels == LANES) {
+                for (size_t x = 0; x < n; x++, rows += pixel, src += src_pixel)
+                        v_store(rows, v_load(src));
+                return rows;
+        }
+        for (size_t x = 0; x < n; x++, rows += pixel, src += src_pixel) {
+                size_t c = 0;
+
+                for (; c + LANES <= channels; c += LANES)
+                        v_store(rows + c, v_load(src + c));
+                /* What this writes too far is overwritten by the next pixel; the scratch has a vector to
+                 * spare. */
+                if (c < channels)
+                        v_store(rows + c, v_load_part(src + c, mask));
+        }
+        return rows;
+}
+
 static void grouped_copy(const struct native_conv *p, const struct native_conv_data *data,
                          const struct grouped_band *b, float *rows, size_t columns, size_t pixel) {
         int64_t top = (int64_t)(b->row * p->window.strides[0]) - p->window.pads_begin[0];
-        int64_t left = p->window.pads_begin[1];
         size_t n_rows = (b->rows - 1) * p->window.strides[0] + p->window.kernel[0];
-        vmask mask = v_mask(b->n_inputs % LANES);
+        size_t left = (size_t)p->window.pads_begin[1], inside, right;
 
+        left = left < columns ? left : columns;
+        inside = columns - left < p->width ? columns - left : p->width;
+        right = columns - left - inside;
         for (size_t r = 0; r < n_rows; r++) {
                 int64_t y = top + (int64_t)r;
 
-                for (size_t x = 0; x < columns; x++, rows += pixel) {
-                        int64_t from = (int64_t)x - left;
-                        const float *src;
-                        size_t c = 0;
-
-                        if (y < 0 || y >= (int64_t)p->height || from < 0 || from >= (int64_t)p->width) {
-                                for (; c < pixel; c++)
-                                        rows[c] = 0;
-                                continue;
-                        }
-                        src = data->src +
-                              ((b->image * p->height + (size_t)y) * p->width + (size_t)from) * p->src_pixel +
-                              b->input;
-                        for (; c + LANES <= b->n_inputs; c += LANES)
-                                v_store(rows + c, v_load(src + c));
-                        /* The row's end is overwritten by the next pixel, and the scratch has a vector to
-                         * spare. */
-                        if (c < b->n_inputs)
-                                v_store(rows + c, v_load_part(src + c, mask));
+                if (y < 0 || y >= (int64_t)p->height) {
+                        rows = grouped_zeros(rows, columns * pixel);
+                        continue;
                 }
+                rows = grouped_zeros(rows, left * pixel);
+                rows = grouped_pixels(
+                        rows,
+                        data->src + (b->image * p->height + (size_t)y) * p->width * p->src_pixel + b->input,
+                        inside, p->src_pixel, b->n_inputs, pixel);
+                rows = grouped_zeros(rows, right * pixel);
         }
 }
 

@@ -12,48 +12,62 @@
 
 struct pointwise_tile {
         const float *src, *weights, *bias;
+        const float *next; /* weights to be fetched into the caches, next_step floats for each input */
         float *dst;
-        size_t src_pixel, dst_pixel, inputs, panel;
+        size_t src_pixel, dst_pixel, inputs, panel, next_step;
         float low, high;
         bool sum;
         vmask mask; /* of the last vector */
 };
 
-INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, const int vectors) {
+/* vectors whole ones, the last of which may be masked, and half a one behind them. */
+INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, const int vectors,
+                           const bool half) {
         vfloat sums[POINTWISE_PIXELS][2];
         vfloat low = v_set(t->low), high = v_set(t->high);
-        const float *weights = t->weights, *src = t->src;
-        size_t src_pixel = t->src_pixel, panel = t->panel;
+        const float *weights = t->weights, *src = t->src, *next = t->next;
+        size_t src_pixel = t->src_pixel, panel = t->panel, next_step = t->next_step;
+        const float *half_weights = weights + (size_t)vectors * panel;
+        vhalf half_sums[POINTWISE_PIXELS];
 
         UNROLL
         for (int v = 0; v < vectors; v++) {
                 vfloat bias = v_set(0);
 
                 if (t->bias)
-                        bias = v == vectors - 1 ? v_load_part(t->bias + v * LANES, t->mask)
-                                                : v_load(t->bias + v * LANES);
+                        bias = v == vectors - 1 && !half ? v_load_part(t->bias + v * LANES, t->mask)
+                                                         : v_load(t->bias + v * LANES);
                 UNROLL
                 for (int p = 0; p < pixels; p++)
                         sums[p][v] = bias;
         }
-        for (size_t i = 0; i < t->inputs; i++, weights += LANES) {
+        if (half) {
+                vhalf bias = t->bias ? h_load_part(t->bias + vectors * LANES, t->mask) : h_set(0);
+
+                UNROLL
+                for (int p = 0; p < pixels; p++)
+                        half_sums[p] = bias;
+        }
+        for (size_t i = 0; i < t->inputs; i++, weights += LANES, half_weights += LANES) {
                 vfloat w[2];
+                vhalf half_w = h_load(half ? half_weights : weights);
 
                 UNROLL
                 for (int v = 0; v < vectors; v++)
                         w[v] = v_load(weights + (size_t)v * panel);
-                /* Weights that come from the third cache would be waited for by the first tile that needs
-                 * them. */
                 UNROLL
-                for (int v = 0; v < vectors; v++)
-                        _mm_prefetch((const char *)(weights + (size_t)(vectors + v) * panel), _MM_HINT_T0);
+                for (int v = 0; v < vectors + half; v++)
+                        _mm_prefetch((const char *)(next + (size_t)v * panel), _MM_HINT_T0);
+                next += next_step;
                 UNROLL
                 for (int p = 0; p < pixels; p++) {
-                        vfloat x = v_set(src[(size_t)p * src_pixel + i]);
+                        float x = src[(size_t)p * src_pixel + i];
 
                         UNROLL
                         for (int v = 0; v < vectors; v++)
-                                sums[p][v] = v_fma(x, w[v], sums[p][v]);
+                                sums[p][v] = v_fma(v_set(x), w[v], sums[p][v]);
+                        if (half)
+                                half_sums[p] = h_fma(h_set(x), half_w, half_sums[p]);
                 }
         }
         UNROLL
@@ -64,7 +78,7 @@ INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, con
                 for (int v = 0; v < vectors; v++, dst += LANES) {
                         vfloat y = sums[p][v];
 
-                        if (v == vectors - 1) {
+                        if (v == vectors - 1 && !half) {
                                 if (t->sum)
                                         y = y + v_load_part(dst, t->mask);
                                 v_store_part(dst, t->mask, v_clip(y, low, high));
@@ -74,18 +88,33 @@ INLINE void pointwise_tile(const struct pointwise_tile *t, const int pixels, con
                                 v_store(dst, v_clip(y, low, high));
                         }
                 }
+                if (half) {
+                        vhalf y = half_sums[p];
+
+                        if (t->sum)
+                                y = y + h_load_part(dst, t->mask);
+                        h_store_part(dst, t->mask, h_clip(y, t->low, t->high));
+                }
         }
 }
+
+#if LANES == 16
+#define POINTWISE_HALVES(n)                                                                                 \
+        else if (vectors == 1 && half) pointwise_tile(t, n, 1, true);                                       \
+        else if (half) pointwise_tile(t, n, 0, true);
+#else
+#define POINTWISE_HALVES(n) else if (half) pointwise_tile(t, n, 1, false);
+#endif
 
 #define POINTWISE_CASE(n)                                                                                   \
         case n:                                                                                             \
                 if (vectors == 2)                                                                           \
-                        pointwise_tile(t, n, 2);                                                            \
-                else                                                                                        \
-                        pointwise_tile(t, n, 1);                                                            \
+                        pointwise_tile(t, n, 2, false);                                                     \
+                POINTWISE_HALVES(n)                                                                         \
+                else pointwise_tile(t, n, 1, false);                                                        \
                 break;
 
-static void pointwise_tile_of(const struct pointwise_tile *t, size_t pixels, size_t vectors) {
+static void pointwise_tile_of(const struct pointwise_tile *t, size_t pixels, size_t vectors, bool half) {
         switch (pixels) {
                 POINTWISE_CASE(1)
                 POINTWISE_CASE(2)
@@ -168,19 +197,27 @@ static void pointwise_block(const struct native_conv *p, const struct native_con
                 src = scratch;
         }
         for (size_t v = v_first; v < v_last; v += 2) {
-                size_t vectors = v_last - v < 2 ? 1 : 2;
+                size_t panels = v_last - v < 2 ? 1 : 2, vectors, rest;
+                bool half;
 
                 channels = p->outputs - v * LANES;
-                channels = channels > vectors * LANES ? vectors * LANES : channels;
-                t.mask = v_mask(channels - (vectors - 1) * LANES);
+                channels = channels > panels * LANES ? panels * LANES : channels;
+                rest = channels - (panels - 1) * LANES;
+                half = LANES == 16 && rest <= LANES / 2;
+                vectors = half ? panels - 1 : panels;
+                t.mask = v_mask(rest);
                 t.weights = data->weights + v * t.panel;
                 t.bias = data->bias ? data->bias + v * LANES : NULL;
                 for (size_t i = 0; i < tiles; i++) {
                         size_t from = piece(n, i, tiles), pixels = piece(n, i + 1, tiles) - from;
 
                         t.src = src + from * t.src_pixel;
-                        t.dst = data->dst + (first + from) * p->dst_pixel + v * LANES;
-                        pointwise_tile_of(&t, pixels, vectors);
+                        /* Weights may come from the third cache or from memory: the last tile fetches those
+                         * that the next outputs need. */
+                        t.next = i == tiles - 1 ? t.weights + panels * t.panel : t.weights;
+                        t.next_step = i == tiles - 1 ? LANES : 0;
+                        t.dst = data->dst + (first + from - data->dst_first) * p->dst_pixel + v * LANES;
+                        pointwise_tile_of(&t, pixels, vectors, half);
                         activate_rows(&p->epilogue, t.dst, p->dst_pixel, pixels, channels);
                 }
         }

@@ -42,7 +42,9 @@ struct native {
         winograd_gather *winograd_gather[2]; /* F(2x2, 3x3), F(4x4, 3x3) */
         winograd_scatter *winograd_scatter[2];
 
-        native_conv_part *conv[NATIVE_FAMILIES]; /* NULL where there are none */
+        native_conv_part *conv[NATIVE_FAMILIES]; /* these and the next are NULL where there are none */
+        native_channels_part *channels;
+        native_pair_part *pair;
 };
 
 /* The best for this CPU that ONEDNN_MAX_CPU_ISA allows; never NULL. */

@@ -9,5 +9,7 @@
 #define NATIVE_GEMM_PREFETCH 1
 #define NATIVE_CONV                                                                                         \
         { native_pointwise_avx2, native_depthwise_avx2, native_grouped_avx2 }
+#define NATIVE_CHANNELS native_channels_avx2
+#define NATIVE_PAIR     native_pair_avx2
 
 #include "engine/native/template.h"

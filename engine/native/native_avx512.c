@@ -8,5 +8,7 @@
 #define NATIVE_GEMM_PREFETCH 0
 #define NATIVE_CONV                                                                                         \
         { native_pointwise_avx512, native_depthwise_avx512, native_grouped_avx512 }
+#define NATIVE_CHANNELS native_channels_avx512
+#define NATIVE_PAIR     native_pair_avx512
 
 #include "engine/native/template.h"

@@ -8,7 +8,8 @@
  *   NATIVE_GEMM_ROWS    rows and vectors of the tile of c that stays in registers: rows * vectors
  *   NATIVE_GEMM_VECTORS accumulators, and one register for each vector of b and one for a must fit
  *   NATIVE_GEMM_PREFETCH whether struct gemm_left's next is fetched into the second-level cache
- *   NATIVE_CONV         the functions of native/conv.h; not defined where there are none
+ *   NATIVE_CONV         the functions of native/conv.h, NATIVE_CHANNELS, NATIVE_PAIR; not defined where
+ * there are none
  *
  * Compilers' vector extensions are used instead of intrinsics: one source for all.
  */
@@ -315,5 +316,7 @@ const struct native NATIVE = {
         .winograd_scatter = {scatter_2, scatter_4},
 #ifdef NATIVE_CONV
         .conv = NATIVE_CONV,
+        .channels = NATIVE_CHANNELS,
+        .pair = NATIVE_PAIR,
 #endif
 };

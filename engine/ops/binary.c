@@ -247,7 +247,7 @@ OPERATOR_LOWER(binary) {
                 padded.dims[i] =
                         i + b_shape->rank >= out->rank ? b_shape->dims[i + b_shape->rank - out->rank] : 1;
 
-        r = lowering_layout(lowering, a, &layout, error);
+        r = lowering_dense_layout(lowering, a, &layout, error);
         if (r < 0)
                 return r;
         b_layout = shape_equal(b_shape, out) ? layout : layout_plain(kernels, &padded);

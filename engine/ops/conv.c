@@ -206,8 +206,9 @@ static int conv_alternatives(struct alternatives *alternatives, struct lowering 
                 return r;
         if (native_conv_can(spec))
                 add(alternatives, WAY_NATIVE, "native");
-        /* Its input is what a kernel of our own makes as it reads. */
-        if (node->prologue.kind != PROLOGUE_NONE)
+        /* Its input is what a kernel of our own makes as it reads, or in an order of which only ours know.
+         */
+        if (node->prologue.kind != PROLOGUE_NONE || node_attribute(node, "order"))
                 return 0;
         if (winograd) {
                 add(alternatives, WAY_WINOGRAD_4, "winograd 4x4");
@@ -300,6 +301,19 @@ bool conv_takes_prologue(const struct graph *graph, const struct node *node) {
         return native_conv_takes_prologue(&conv.spec);
 }
 
+bool conv_takes_order(const struct graph *graph, const struct node *node, bool *ret_depthwise) {
+        struct native_conv native;
+        struct conv conv;
+
+        if (conv_read(&conv, graph, node, NULL) < 0)
+                return false;
+        conv.spec.post_ops = post_ops_of(node);
+        if (!native_conv_read(&native, &conv.spec) || native.family == NATIVE_GROUPED)
+                return false;
+        *ret_depthwise = native.family == NATIVE_DEPTHWISE;
+        return true;
+}
+
 OPERATOR_LOWER(conv) {
         struct conv conv;
         int r;
@@ -313,6 +327,51 @@ OPERATOR_LOWER(conv) {
                                                  .weights = conv.w->constant,
                                                  .bias = conv.b ? conv.b->constant : NULL},
                            error);
+}
+
+/* ---- ConvPair ---- */
+
+/* The two convolutions of a pair, with their post-ops. */
+static int conv_pair_read(struct conv ret_convs[2], const struct graph *graph, const struct node *first,
+                          const struct node *second, struct error *error) {
+        const struct node *nodes[] = {first, second};
+
+        for (size_t i = 0; i < 2; i++) {
+                int r = conv_read(&ret_convs[i], graph, nodes[i], error);
+
+                if (r < 0)
+                        return r;
+                ret_convs[i].spec.post_ops = post_ops_of(nodes[i]);
+        }
+        return 0;
+}
+
+bool conv_pair_fits(const struct graph *graph, const struct node *first, const struct node *second) {
+        struct conv convs[2];
+
+        return conv_pair_read(convs, graph, first, second, NULL) >= 0 &&
+               native_pair_fits(&convs[0].spec, &convs[1].spec);
+}
+
+OPERATOR_INFER(conv_pair) {
+        (void)error;
+        graph_set_output(graph, node, DTYPE_F32, &graph->values[node->outputs[0]].shape);
+        return 0;
+}
+
+OPERATOR_LOWER(conv_pair) {
+        struct conv_source sources[2];
+        struct conv convs[2];
+        int r;
+
+        r = conv_pair_read(convs, lowering_graph(lowering), &node->parts[0], &node->parts[1], error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < 2; i++)
+                sources[i] = (struct conv_source){.spec = &convs[i].spec,
+                                                  .weights = convs[i].w->constant,
+                                                  .bias = convs[i].b ? convs[i].b->constant : NULL};
+        return native_pair_lower(lowering, node, &sources[0], &sources[1], error);
 }
 
 /* ---- BatchNormalization ---- */

@@ -65,6 +65,12 @@ int native_conv_is_usual(struct lowering *lowering, const struct node *node, con
 int native_conv_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
                       struct error *error);
 
+/* Two convolutions as one step (native/conv.h, struct native_pair); node reads first's input and makes
+ * second's output. */
+bool native_pair_fits(const struct kernel_conv *first, const struct kernel_conv *second);
+int native_pair_lower(struct lowering *lowering, const struct node *node, const struct conv_source *first,
+                      const struct conv_source *second, struct error *error);
+
 /* ---- Winograd ---- */
 
 /* 3x3, stride 1, no groups, and nothing fused but a sum and clipping. */

@@ -35,6 +35,10 @@ OPERATOR_INFER(pad);
 OPERATOR_LOWER(pad);
 
 /* Those of operators that only simplify.c and fuse.c make. */
+OPERATOR_INFER(channels);
+OPERATOR_LOWER(channels);
+OPERATOR_INFER(conv_pair);
+OPERATOR_LOWER(conv_pair);
 OPERATOR_INFER(scale_shift);
 OPERATOR_LOWER(scale_shift);
 
@@ -88,8 +92,21 @@ struct kernel_post_ops post_ops_of(const struct node *node);
 /* Operand of a sum among the post-ops, VALUE_NONE where there is none. */
 uint32_t sum_operand_of(const struct node *node);
 
+/* A fully connected layer of few rows as a pointwise convolution; weights [outputs, inputs]; bias may be
+ * NULL. */
+int native_product_lower(struct lowering *lowering, const struct node *node, size_t rows, size_t inputs,
+                         size_t outputs, struct tensor *weights, struct tensor *bias, bool *ret_done,
+                         struct error *error);
+
 /* Can a convolution work on its input as it reads it (struct prologue)? */
 bool native_conv_takes_prologue(const struct kernel_conv *spec);
+
+/* Can node, a convolution, take the channels of its input in any order? A depthwise one gives them in that
+ * order. */
+bool conv_takes_order(const struct graph *graph, const struct node *node, bool *ret_depthwise);
+
+/* Are first and second, which alone reads its result, faster as one step ("ConvPair")? */
+bool conv_pair_fits(const struct graph *graph, const struct node *first, const struct node *second);
 
 /* As native_conv_takes_prologue(), of a node. */
 bool conv_takes_prologue(const struct graph *graph, const struct node *node);

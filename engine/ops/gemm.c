@@ -85,8 +85,14 @@ static int fully_connected_lower(struct lowering *lowering, const struct node *n
         const struct kernel *kernel;
         char op[OP_TEXT_BYTES];
         size_t last;
-        int r;
+        bool done = false;
+        int r = 0;
 
+        if (gemm->transpose_b)
+                r = native_product_lower(lowering, node, gemm->m, gemm->k, gemm->n, gemm->b->constant,
+                                         gemm->c ? gemm->c->constant : NULL, &done, error);
+        if (r < 0 || done)
+                return r;
         src = (struct shape){.rank = 2, .dims = {gemm->m, gemm->k}};
         weights_shape = (struct shape){.rank = 2, .dims = {gemm->n, gemm->k}};
         bias_shape = (struct shape){.rank = 1, .dims = {gemm->n}};

@@ -9,6 +9,11 @@
  * scratch that there are, dst. */
 
 #define NATIVE_CONV_MAX_ARGS 7u
+#define PRODUCT_MAX_ROWS                                                                                    \
+        14u /* those of one tile: the weights are read once, as fast as memory gives them                   \
+             */
+
+static const char *const families[] = {"pointwise", "depthwise", "grouped"};
 
 static void conv_run(const void *params, void *const *addresses) {
         const struct native_conv *conv = params;
@@ -31,6 +36,25 @@ static int conv_pack(const void *params, const float *source, void *target, stru
         (void)error;
         native_conv_pack(params, source, target);
         return 0;
+}
+
+static int bias_pack(const void *params, const float *source, void *target, _unused_ struct error *error) {
+        const struct native_conv *conv = params;
+        float *bias = target;
+
+        for (size_t i = 0; i < conv->outputs; i++)
+                bias[i] = source[conv->order[i]];
+        return 0;
+}
+
+/* FNV-1a, for names of packed forms. */
+static uint64_t order_hash(const struct native_conv *conv) {
+        size_t n = conv->family == NATIVE_POINTWISE ? conv->inputs : conv->outputs;
+        uint64_t hash = 0xcbf29ce484222325u;
+
+        for (size_t i = 0; conv->order && i < n; i++)
+                hash = (hash ^ (uint64_t)conv->order[i]) * 0x100000001b3u;
+        return conv->order ? hash : 0;
 }
 
 bool native_conv_takes_prologue(const struct kernel_conv *spec) {
@@ -114,16 +138,56 @@ static int prologue_operands(struct lowering *lowering, const struct node *node,
         return r;
 }
 
+/* Weights and bias, packed. */
+static int constant_operands(struct lowering *lowering, const struct native_conv *conv,
+                             struct tensor *weights, struct tensor *bias, struct operand *operands,
+                             size_t *n, struct error *error) {
+        const struct layout *layout = floats(lowering, conv->outputs);
+        char form[128];
+        int r;
+
+        if (!layout)
+                return error_no_memory(error);
+        snprintf(form, sizeof(form), "conv %s %s %zu groups %zux%zu of %zu to %zu, order %" PRIx64,
+                 families[conv->family], native_best()->isa, conv->groups, conv->window.kernel[0],
+                 conv->window.kernel[1], conv->inputs, conv->outputs, order_hash(conv));
+        r = lowering_constant_form(lowering, weights, form, floats(lowering, native_conv_weights(conv)),
+                                   conv_pack, conv, &operands[(*n)++], error);
+        if (r < 0 || !conv->bias)
+                return r;
+        return conv->order && conv->family == NATIVE_DEPTHWISE
+                       ? lowering_constant_form(lowering, bias, form, layout, bias_pack, conv,
+                                                &operands[(*n)++], error)
+                       : lowering_constant(lowering, bias, layout, layout, &operands[(*n)++], error);
+}
+
+/* Adds the step of a kernel whose function gets params, and defines what node makes. */
+static int emit(struct lowering *lowering, const struct node *node, const char *family,
+                kernel_native *function, const void *params, size_t params_bytes,
+                const struct operand *operands, size_t n, double flop, struct error *error) {
+        const struct layout *layouts[NATIVE_CONV_MAX_ARGS];
+        const struct kernel *kernel;
+        char op[OP_TEXT_BYTES], name[64];
+        int r;
+
+        for (size_t i = 0; i < n; i++)
+                layouts[i] = operands[i].layout;
+        snprintf(name, sizeof(name), "native_%s:%s", family, native_best()->isa);
+        r = kernel_native_new(&kernel, lowering_kernels(lowering), name, function, params, params_bytes,
+                              layouts, n, error);
+        if (r >= 0)
+                r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, flop, error);
+        if (r < 0)
+                return r;
+        lowering_define(lowering, node->outputs[0], operands[n - 1]);
+        return 0;
+}
+
 static int conv_emit(struct lowering *lowering, const struct node *node, struct native_conv *conv,
                      struct tensor *weights, struct tensor *bias, double flop, struct error *error) {
-        static const char *const families[] = {"pointwise", "depthwise", "grouped"};
-        const struct native *native = native_best();
-        struct kernels *kernels = lowering_kernels(lowering);
         struct operand operands[NATIVE_CONV_MAX_ARGS];
-        const struct layout *layouts[NATIVE_CONV_MAX_ARGS], *src, *layout;
-        const struct kernel *kernel;
-        char op[OP_TEXT_BYTES], form[128], name[64];
-        size_t n = 2;
+        const struct layout *src;
+        size_t n = 1;
         int r;
 
         r = conv_pixels(lowering, node->inputs[0], &src, error);
@@ -132,18 +196,8 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         if (r < 0)
                 return r;
         conv->src_pixel = layout_pixel(src);
-        native_conv_settle(conv, kernels_threads(kernels));
-
-        snprintf(form, sizeof(form), "conv %s %s %zu groups %zux%zu of %zu to %zu", families[conv->family],
-                 native->isa, conv->groups, conv->window.kernel[0], conv->window.kernel[1], conv->inputs,
-                 conv->outputs);
-        r = lowering_constant_form(lowering, weights, form, floats(lowering, native_conv_weights(conv)),
-                                   conv_pack, conv, &operands[1], error);
-        if (r >= 0 && conv->bias) {
-                layout = floats(lowering, conv->outputs);
-                r = layout ? lowering_constant(lowering, bias, layout, layout, &operands[n++], error)
-                           : error_no_memory(error);
-        }
+        native_conv_settle(conv, kernels_threads(lowering_kernels(lowering)));
+        r = constant_operands(lowering, conv, weights, bias, operands, &n, error);
         if (r >= 0)
                 r = prologue_operands(lowering, node, conv, operands, &n, error);
         if (r >= 0 && conv->scratch_floats > 0)
@@ -153,19 +207,9 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
                 r = conv_destination(lowering, node, &operands[n], error);
         if (r < 0)
                 return r;
-        conv->dst_pixel = layout_pixel(operands[n].layout);
-        n++;
-        for (size_t i = 0; i < n; i++)
-                layouts[i] = operands[i].layout;
-
-        snprintf(name, sizeof(name), "native_%s:%s", families[conv->family], native->isa);
-        r = kernel_native_new(&kernel, kernels, name, conv_run, conv, sizeof(*conv), layouts, n, error);
-        if (r >= 0)
-                r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, flop, error);
-        if (r < 0)
-                return r;
-        lowering_define(lowering, node->outputs[0], operands[n - 1]);
-        return 0;
+        conv->dst_pixel = layout_pixel(operands[n++].layout);
+        return emit(lowering, node, families[conv->family], conv_run, conv, sizeof(*conv), operands, n, flop,
+                    error);
 }
 
 bool native_conv_can(const struct kernel_conv *spec) {
@@ -205,6 +249,109 @@ int native_conv_lower(struct lowering *lowering, const struct node *node, const 
                                                                       : NATIVE_AS_IS;
         conv.prologue_low = node->prologue.low;
         conv.prologue_high = node->prologue.high;
+        if (node_attribute(node, "order"))
+                conv.order = node_attribute(node, "order")->ints;
         return conv_emit(lowering, node, &conv, source->weights, source->bias, conv_flop(source->spec),
                          error);
+}
+
+/* ---- fully connected layers ---- */
+
+int native_product_lower(struct lowering *lowering, const struct node *node, size_t rows, size_t inputs,
+                         size_t outputs, struct tensor *weights, struct tensor *bias, bool *ret_done,
+                         struct error *error) {
+        struct kernels *kernels = lowering_kernels(lowering);
+        struct kernel_conv spec = {
+                .src = {.rank = 4, .dims = {rows, inputs, 1, 1}},
+                .dst = {.rank = 4, .dims = {rows, outputs, 1, 1}},
+                .groups = 1,
+                .window = {.kernel = {1, 1}, .strides = {1, 1}, .dilations = {1, 1}},
+                .bias = bias,
+                .post_ops = post_ops_of(node),
+        };
+        struct operand operands[NATIVE_CONV_MAX_ARGS];
+        struct native_conv conv;
+        size_t n = 1;
+        int r;
+
+        *ret_done = false;
+        if (rows > PRODUCT_MAX_ROWS || sum_operand_of(node) != VALUE_NONE || !native_conv_read(&conv, &spec))
+                return 0;
+        native_conv_settle(&conv, kernels_threads(kernels));
+        r = lowering_use(lowering, node->inputs[0],
+                         layout_plain(kernels, &(struct shape){.rank = 2, .dims = {rows, inputs}}),
+                         &operands[0], error);
+        if (r >= 0)
+                r = constant_operands(lowering, &conv, weights, bias, operands, &n, error);
+        if (r >= 0 && conv.scratch_floats > 0)
+                r = lowering_place(lowering, floats(lowering, conv.scratch_floats * conv.threads),
+                                   &operands[n++], error);
+        if (r >= 0)
+                r = lowering_place(
+                        lowering, layout_plain(kernels, &(struct shape){.rank = 2, .dims = {rows, outputs}}),
+                        &operands[n++], error);
+        if (r < 0)
+                return r;
+        *ret_done = true;
+        return emit(lowering, node, "product", conv_run, &conv, sizeof(conv), operands, n, conv_flop(&spec),
+                    error);
+}
+
+/* ---- pairs ---- */
+
+/* Arguments: src, first's weights and bias, second's, scratch, dst. */
+static void pair_run(const void *params, void *const *addresses) {
+        const struct native_pair *pair = params;
+        struct native_conv_data first = {.src = addresses[0]}, second = {0};
+        size_t n = 1;
+
+        first.weights = addresses[n++];
+        if (pair->first.bias)
+                first.bias = addresses[n++];
+        second.weights = addresses[n++];
+        if (pair->second.bias)
+                second.bias = addresses[n++];
+        second.scratch = addresses[n++];
+        second.dst = addresses[n];
+        native_pair_run(pair, &first, &second);
+}
+
+bool native_pair_fits(const struct kernel_conv *first, const struct kernel_conv *second) {
+        struct native_pair pair;
+
+        return native_conv_read(&pair.first, first) && native_conv_read(&pair.second, second) &&
+               native_pair_pays(&pair.first, &pair.second);
+}
+
+int native_pair_lower(struct lowering *lowering, const struct node *node, const struct conv_source *first,
+                      const struct conv_source *second, struct error *error) {
+        struct operand operands[NATIVE_CONV_MAX_ARGS];
+        const struct layout *src;
+        struct native_pair pair = {0};
+        size_t n = 1;
+        int r;
+
+        if (!native_conv_read(&pair.first, first->spec) || !native_conv_read(&pair.second, second->spec))
+                return error_set(error, ERROR_INTERNAL, "a pair of convolutions that are none of ours");
+        r = conv_pixels(lowering, node->inputs[0], &src, error);
+        if (r >= 0)
+                r = lowering_use(lowering, node->inputs[0], src, &operands[0], error);
+        if (r < 0)
+                return r;
+        pair.first.src_pixel = layout_pixel(src);
+        native_pair_settle(&pair, kernels_threads(lowering_kernels(lowering)));
+        r = constant_operands(lowering, &pair.first, first->weights, first->bias, operands, &n, error);
+        if (r >= 0)
+                r = constant_operands(lowering, &pair.second, second->weights, second->bias, operands, &n,
+                                      error);
+        if (r >= 0)
+                r = lowering_place(lowering, floats(lowering, pair.scratch_floats * pair.threads),
+                                   &operands[n++], error);
+        if (r >= 0)
+                r = lowering_place_pixels(lowering, node->outputs[0], &operands[n++], error);
+        if (r < 0)
+                return r;
+        pair.second.dst_pixel = layout_pixel(operands[n - 1].layout);
+        return emit(lowering, node, "pair", pair_run, &pair, sizeof(pair), operands, n,
+                    conv_flop(first->spec) + conv_flop(second->spec), error);
 }

@@ -147,8 +147,9 @@ OPERATOR_LOWER(pool) {
                         r = kernel_native_new(&kernel, kernels, "native:average", average_run, &average,
                                               sizeof(average), plain, 2, error);
         } else {
-                r = lowering_use(lowering, node->inputs[0], NULL, &src, error);
-                params.spec.src_layout = src.layout;
+                r = lowering_dense_layout(lowering, node->inputs[0], &params.spec.src_layout, error);
+                if (r >= 0)
+                        r = lowering_use(lowering, node->inputs[0], params.spec.src_layout, &src, error);
                 if (r >= 0)
                         r = kernel_pool_new(&kernel, kernels, &params.spec, error);
         }
@@ -183,10 +184,11 @@ OPERATOR_LOWER(global_pool) {
         struct operand src;
         int r;
 
-        r = lowering_use(lowering, node->inputs[0], NULL, &src, error);
+        r = lowering_dense_layout(lowering, node->inputs[0], &spec.src_layout, error);
+        if (r >= 0)
+                r = lowering_use(lowering, node->inputs[0], spec.src_layout, &src, error);
         if (r < 0)
                 return r;
-        spec.src_layout = src.layout;
         r = kernel_pool_new(&kernel, lowering_kernels(lowering), &spec, error);
         if (r < 0)
                 return r;

@@ -307,11 +307,14 @@ static int mean_lower(struct lowering *lowering, const struct node *node, const 
         const struct value *x = &graph->values[node->inputs[0]];
         struct kernels *kernels = lowering_kernels(lowering);
         struct operand operands[2];
+        const struct layout *layout;
         const struct kernel *kernel;
         struct shape kept = x->shape;
         int r;
 
-        r = lowering_use(lowering, node->inputs[0], NULL, &operands[0], error);
+        r = lowering_dense_layout(lowering, node->inputs[0], &layout, error);
+        if (r >= 0)
+                r = lowering_use(lowering, node->inputs[0], layout, &operands[0], error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < kept.rank; i++)
