@@ -21,6 +21,14 @@ struct native {
                      size_t c_stride, bool accumulate);
         size_t gemm_rows, gemm_columns;
 
+        /* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for each row of k; x and y may be the same. */
+        void (*layer_norm)(size_t rows, size_t k, const float *x, const float *gamma, const float *beta,
+                           float epsilon, float *y);
+
+        /* s [rows, gemm_columns]: each column becomes 2^(s - its maximum), not yet divided by the sum;
+         * inverses [gemm_columns]: one by the sum of each. */
+        void (*softmax_columns)(float *s, size_t rows, float *inverses);
+
         winograd_gather *winograd_gather[2]; /* F(2x2, 3x3), F(4x4, 3x3) */
         winograd_scatter *winograd_scatter[2];
 };
