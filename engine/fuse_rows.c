@@ -45,20 +45,21 @@ static bool is_row_mean(const struct graph *graph, const struct node *node) {
 }
 
 /* (x - mean)^2, as a power or as a product; centred: the node x - mean. */
-static bool is_square_of(const struct pattern *pattern, const struct node *node, const struct node *centred) {
+static bool is_square_of(const struct pattern *pattern, const struct node *node,
+                         const struct node *centred) {
         float exponent;
 
         if (node->inputs[0] != centred->outputs[0])
                 return false;
         if (node_is(node, "Pow"))
-                return pattern->uses[centred->outputs[0]] == 2 &&
+                return pattern_uses(pattern, centred->outputs[0]) == 2 &&
                        pattern_scalar(pattern->graph, node, 1, &exponent) && exponent == 2;
-        return node_is(node, "Mul") && pattern->uses[centred->outputs[0]] == 3 &&
+        return node_is(node, "Mul") && pattern_uses(pattern, centred->outputs[0]) == 3 &&
                node->inputs[1] == centred->outputs[0];
 }
 
-/* What a LayerNormalization of opset 16 and before was written out as: normalised is (x - mean) / sqrt(mean of
- * (x - mean)^2 + epsilon). */
+/* What a LayerNormalization of opset 16 and before was written out as: normalised is (x - mean) / sqrt(mean
+ * of (x - mean)^2 + epsilon). */
 static bool is_normalisation(const struct pattern *pattern, const struct node *normalised, uint32_t *ret_x,
                              float *ret_epsilon) {
         const struct graph *graph = pattern->graph;
@@ -72,7 +73,7 @@ static bool is_normalisation(const struct pattern *pattern, const struct node *n
                         variance = pattern_input(pattern, sum, i, "ReduceMean", 1);
         if (!variance || !node_is(centred, "Sub") || !is_row_mean(graph, variance))
                 return false;
-        if (pattern->uses[variance->inputs[0]] != 1)
+        if (pattern_uses(pattern, variance->inputs[0]) != 1)
                 return false;
         square = pattern_producer(pattern, variance->inputs[0]);
         mean = pattern_input(pattern, centred, 1, "ReduceMean", 1);
@@ -131,7 +132,7 @@ static void fuse_layer_normalization(struct pattern *pattern, struct node *node)
             !pattern_is_row(graph, node, 2, shape->dims[axis]))
                 return;
         for (size_t i = 1; i < node->n_outputs; i++)
-                if (node->outputs[i] != VALUE_NONE && pattern->uses[node->outputs[i]] > 0)
+                if (node->outputs[i] != VALUE_NONE && pattern_uses(pattern, node->outputs[i]) > 0)
                         return;
         node->n_outputs = 1;
         become(node, "LayerNorm");
@@ -200,7 +201,7 @@ static int fuse_gelu(struct pattern *pattern, struct node *node, struct error *e
                                 half = constant->n_elements == 1 && constant->dtype == DTYPE_F32 &&
                                        tensor_real(constant, 0) == 0.5;
                         else if (of_erf == VALUE_NONE && node_is(sum, "Add") &&
-                                 pattern->uses[factors[i]] == 1 && is_erf_sum(pattern, sum, &of_erf))
+                                 pattern_uses(pattern, factors[i]) == 1 && is_erf_sum(pattern, sum, &of_erf))
                                 continue;
                         else
                                 x = factors[i];
@@ -267,15 +268,10 @@ static int fuse_bias(struct pattern *pattern, struct node *node, struct error *e
 }
 
 int graph_fuse_rows(struct graph *graph, struct error *error) {
-        _cleanup_(pattern_release) struct pattern pattern = {
-                .graph = graph,
-                .uses = graph_count_uses(graph),
-                .producers = graph_find_producers(graph),
-        };
-        int r = 0;
+        _cleanup_(pattern_release) struct pattern pattern = {0};
+        int r;
 
-        if (!pattern.uses || !pattern.producers)
-                return error_no_memory(error);
+        r = pattern_init(&pattern, graph, error);
         for (size_t i = 0; i < graph->n_nodes && r >= 0; i++) {
                 struct node *node = &graph->nodes[i];
 

@@ -2,7 +2,8 @@
 /*
  * fuse_rows: patterns of transformers that work on rows, the last dimension of a value.
  *
- * What exporters write out becomes LayerNorm, GeluErf and InnerProduct (operator.c), which are one step each.
+ * What exporters write out becomes LayerNorm, GeluErf and InnerProduct (operator.c), which are one step
+ * each.
  */
 #include "base/error.h"
 #include "engine/graph.h"

@@ -180,7 +180,12 @@ const char *node_attribute_string(const struct node *node, const char *name, con
 
 void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
                       const struct shape *shape) {
-        uint32_t index = node_output(node, 0);
+        graph_set_output_at(graph, node, 0, dtype, shape);
+}
+
+void graph_set_output_at(struct graph *graph, const struct node *node, size_t output, enum dtype dtype,
+                         const struct shape *shape) {
+        uint32_t index = node_output(node, output);
 
         if (index == VALUE_NONE)
                 return;

@@ -19,6 +19,7 @@
 
 #define VALUE_NONE UINT32_MAX /* an optional input or output that is left out */
 
+struct attention;
 struct operator;
 
 struct value {
@@ -80,6 +81,8 @@ struct node {
         size_t n_post_ops;
         const char *fused;     /* "+Clip", for tables; or NULL */
         int64_t fused_pads[4]; /* top, left, bottom, right, to be added to the operator's own */
+        bool channels_last;    /* Conv: input and output are better [N, H, W, C] in memory */
+        const struct attention *attention; /* Attention: where its matrices lie */
         bool pads_count;       /* AveragePool: the fused padding counts as elements */
 };
 
@@ -147,6 +150,10 @@ const char *node_attribute_string(const struct node *node, const char *name, con
 /* Sets what is known of the first output. */
 void graph_set_output(struct graph *graph, const struct node *node, enum dtype dtype,
                       const struct shape *shape);
+
+/* The same of another output. */
+void graph_set_output_at(struct graph *graph, const struct node *node, size_t output, enum dtype dtype,
+                         const struct shape *shape);
 
 /* Values that another one replaces, for a pass that visits nodes in order: a replacement is known before its
  * first use. */

@@ -54,6 +54,10 @@ void kernels_enter(const struct kernels *kernels) {
         omp_set_num_threads((int)kernels->threads);
 }
 
+unsigned kernels_threads(const struct kernels *kernels) {
+        return kernels->threads;
+}
+
 static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_arg *args,
                       size_t n_args, struct error *error) {
         struct kernel *kernel = pool_allocate(kernels->pool, 1, sizeof(*kernel));
@@ -244,6 +248,8 @@ int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
                 status = md_any(&bias_md, &bias);
         if (status == dnnl_success)
                 status = md_any(&dst_md, &conv->dst);
+        if (conv->dst_layout)
+                dst_md = conv->dst_layout->md;
         if (status == dnnl_success)
                 status = dnnl_dilated_convolution_forward_desc_init(
                         &desc, dnnl_forward_inference, dnnl_convolution_direct, &src_md, &weights_md,

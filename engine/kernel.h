@@ -31,6 +31,8 @@ DEFINE_CLEANUP(kernels)
  */
 void kernels_enter(const struct kernels *kernels);
 
+unsigned kernels_threads(const struct kernels *kernels);
+
 /* ---- layouts ---- */
 
 /* NULL: out of memory. */
@@ -82,7 +84,7 @@ struct kernel_conv {
         size_t groups;
         struct kernel_window window;
         bool bias;
-        const struct layout *src_layout; /* NULL: the kernel chooses */
+        const struct layout *src_layout, *dst_layout; /* NULL: the kernel chooses */
         struct kernel_post_ops post_ops;
 };
 

@@ -95,6 +95,10 @@ int lowering_constant(struct lowering *lowering, struct tensor *tensor, const st
         return 0;
 }
 
+void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes) {
+        return pool_copy(lowering->plan->pool, bytes, MAX(n_bytes, 1u), 1);
+}
+
 /* ---- steps ---- */
 
 int lowering_emit(struct lowering *lowering, const struct node *node, const char *op,
@@ -203,6 +207,23 @@ static int define_input(struct lowering *lowering, const struct layout *want, st
         return 0;
 }
 
+/* Conditions and exponents may be of another type; operators check the types of all others. */
+static int constant_to_float(struct lowering *lowering, uint32_t value, struct error *error) {
+        struct graph *graph = lowering->plan->graph;
+        _cleanup_(tensor_unrefp) struct tensor *floats = NULL;
+        int r;
+
+        if (graph->values[value].dtype == DTYPE_F32)
+                return 0;
+        r = graph_charge(graph, DTYPE_F32, &graph->values[value].shape, error);
+        if (r >= 0)
+                r = tensor_cast(&floats, graph->values[value].constant, DTYPE_F32, error);
+        if (r < 0)
+                return r;
+        graph_set_constant(graph, value, floats);
+        return 0;
+}
+
 static int place_of(struct lowering *lowering, uint32_t value, const struct layout *want,
                     struct operand *ret_operand, struct error *error) {
         const struct graph *graph = lowering->plan->graph;
@@ -216,11 +237,10 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
 
                 if (!plain)
                         return error_no_memory(error);
-                if (graph->values[value].dtype != DTYPE_F32)
-                        return error_set(error, ERROR_UNSUPPORTED, "'%s' is %s; steps compute on float32",
-                                         graph->values[value].name, dtype_name(graph->values[value].dtype));
-                r = lowering_constant(lowering, graph->values[value].constant, plain, want ? want : plain,
-                                      &operand, error);
+                r = constant_to_float(lowering, value, error);
+                if (r >= 0)
+                        r = lowering_constant(lowering, graph->values[value].constant, plain,
+                                              want ? want : plain, &operand, error);
                 if (r < 0)
                         return r;
                 place_add(lowering, value, operand);

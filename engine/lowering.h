@@ -44,6 +44,9 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
 int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
                       const struct layout *want, struct operand *ret_operand, struct error *error);
 
+/* A copy of bytes that lives as long as the plan; NULL where memory is out. */
+void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes);
+
 /* A new place. */
 int lowering_place(struct lowering *lowering, const struct layout *layout, struct operand *ret_operand,
                    struct error *error);

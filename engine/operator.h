@@ -21,8 +21,8 @@ struct operator{
          * attributes. */
         int (*infer)(struct graph * graph, const struct node *node, struct error *error);
 
-        /* The first output where all inputs are constant; NULL: never folded. infer has been called before.
-         */
+        /* The outputs where all inputs are constant, of which the first is enough: ret_tensor has a place
+         * for each. NULL: never folded. infer has been called before. */
         int (*fold)(struct tensor * *ret_tensor, const struct graph *graph, const struct node *node,
                     struct error *error);
 

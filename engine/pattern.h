@@ -8,8 +8,17 @@
 
 struct pattern {
         struct graph *graph;
-        uint32_t *uses, *producers; /* of the values that there were at the beginning */
+        size_t n; /* values that there were at the beginning, which uses and producers are of */
+        uint32_t *uses, *producers;
 };
+
+_unused_ static inline int pattern_init(struct pattern *pattern, struct graph *graph, struct error *error) {
+        pattern->graph = graph;
+        pattern->n = graph->n_values;
+        pattern->uses = graph_count_uses(graph);
+        pattern->producers = graph_find_producers(graph);
+        return pattern->uses && pattern->producers ? 0 : error_no_memory(error);
+}
 
 _unused_ static inline void pattern_release(struct pattern *pattern) {
         free(pattern->uses);
@@ -20,9 +29,14 @@ static inline bool node_is(const struct node *node, const char *type) {
         return node && !node_is_dead(node) && strcmp(node->type, type) == 0;
 }
 
+/* 0 where value came later. */
+static inline uint32_t pattern_uses(const struct pattern *pattern, uint32_t value) {
+        return value < pattern->n ? pattern->uses[value] : 0;
+}
+
 /* The node that makes value, or NULL. */
 _unused_ static inline struct node *pattern_producer(const struct pattern *pattern, uint32_t value) {
-        uint32_t index = value == VALUE_NONE ? VALUE_NONE : pattern->producers[value];
+        uint32_t index = value < pattern->n ? pattern->producers[value] : VALUE_NONE;
 
         return index == VALUE_NONE ? NULL : &pattern->graph->nodes[index];
 }
@@ -33,7 +47,7 @@ _unused_ static inline struct node *pattern_input(const struct pattern *pattern,
         uint32_t value = node_input(node, input);
         struct node *producer;
 
-        if (value == VALUE_NONE || pattern->uses[value] != n_uses)
+        if (value == VALUE_NONE || pattern_uses(pattern, value) != n_uses)
                 return NULL;
         producer = pattern_producer(pattern, value);
         return node_is(producer, type) && producer->outputs[0] == value ? producer : NULL;

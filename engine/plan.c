@@ -5,7 +5,9 @@
 
 #include "engine/arena.h"
 #include "engine/fuse.h"
+#include "engine/fuse_rows.h"
 #include "engine/plan_internal.h"
+#include "engine/rearrange.h"
 #include "engine/specialise.h"
 
 #define PLAN_MAX_BYTES                                                                                      \
@@ -88,6 +90,10 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
                 r = graph_clone(&plan->graph, model_graph(model), error);
         if (r >= 0)
                 r = graph_specialise(plan->graph, &input, error);
+        if (r >= 0)
+                r = graph_fuse_rows(plan->graph, error);
+        if (r >= 0)
+                r = graph_rearrange(plan->graph, error);
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
         if (r >= 0)

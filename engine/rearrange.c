@@ -98,8 +98,7 @@ static int push_transpose(struct rearrange *rearrange, const char *name, uint32_
                 return error_no_memory(error);
         for (size_t i = 0; i < rank; i++)
                 ints[i] = (int64_t)permutation[i];
-        *attribute =
-                (struct attribute){.name = "perm", .type = ATTRIBUTE_INTS, .ints = ints, .n = rank};
+        *attribute = (struct attribute){.name = "perm", .type = ATTRIBUTE_INTS, .ints = ints, .n = rank};
         node.attributes = attribute;
         node.n_attributes = 1;
         node.op = operator_find("", "Transpose", graph->opset);
@@ -224,8 +223,8 @@ static bool trace_node(const struct graph *graph, const struct node *node, struc
         return false;
 }
 
-/* Traces what a rearranging node gives; it goes where that is its source, and is simplified where that is one
- * step away. */
+/* Traces what a rearranging node gives; it goes where that is its source, and is simplified where that is
+ * one step away. */
 static int visit_rearranging(struct rearrange *rearrange, struct node *node, bool *ret_done,
                              struct error *error) {
         struct graph *graph = rearrange->graph;
@@ -243,7 +242,8 @@ static int visit_rearranging(struct rearrange *rearrange, struct node *node, boo
                 return r;
         if (trace_is_reshape(&trace, &source) && shape_equal(&source, &graph->values[out].shape) &&
             trace.source != graph->input) {
-                rearrange->pattern.uses[trace.source] += rearrange->pattern.uses[out];
+                if (trace.source < rearrange->pattern.n)
+                        rearrange->pattern.uses[trace.source] += pattern_uses(&rearrange->pattern, out);
                 aliases_set(&rearrange->aliases, out, trace.source);
                 *ret_done = true;
         } else if (trace_is_reshape(&trace, &source) || trace_is_transpose(&trace, &source, permutation)) {
@@ -281,9 +281,10 @@ static int trace_split(struct rearrange *rearrange, const struct node *node, str
 
 /* ---- what moves before a rearrangement ---- */
 
-/* node reads inputs instead of its first n_inputs and makes a value of shape, of which its output is trace. */
-static int move(struct rearrange *rearrange, const struct node *node, const uint32_t *inputs, size_t n_inputs,
-                const struct shape *shape, struct trace trace, struct error *error) {
+/* node reads inputs instead of its first n_inputs and makes a value of shape, of which its output is trace.
+ */
+static int move(struct rearrange *rearrange, const struct node *node, const uint32_t *inputs,
+                size_t n_inputs, const struct shape *shape, struct trace trace, struct error *error) {
         struct node moved = *node;
         uint32_t all[3], out;
         int r;
@@ -467,17 +468,12 @@ static int visit(struct rearrange *rearrange, struct node *node, struct error *e
 }
 
 int graph_rearrange(struct graph *graph, struct error *error) {
-        _cleanup_(rearrange_release) struct rearrange rearrange = {
-                .graph = graph,
-                .pattern = {.graph = graph,
-                            .uses = graph_count_uses(graph),
-                            .producers = graph_find_producers(graph)},
-        };
+        _cleanup_(rearrange_release) struct rearrange rearrange = {.graph = graph};
         int r;
 
-        if (!rearrange.pattern.uses || !rearrange.pattern.producers)
-                return error_no_memory(error);
-        r = aliases_init(&rearrange.aliases, graph, error);
+        r = pattern_init(&rearrange.pattern, graph, error);
+        if (r >= 0)
+                r = aliases_init(&rearrange.aliases, graph, error);
         for (size_t i = 0; i < graph->n_nodes && r >= 0; i++) {
                 aliases_apply(&rearrange.aliases, &graph->nodes[i]);
                 r = visit(&rearrange, &graph->nodes[i], error);

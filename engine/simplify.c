@@ -14,30 +14,59 @@ static bool is(const struct node *node, const char *type) {
         return !node_is_dead(node) && strcmp(node->type, type) == 0;
 }
 
-int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, struct error *error) {
-        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
-        bool shape_only = is(node, "Shape");
-        int r;
+/* One place for each output of a node, all of which may be made by folding. */
+struct folded {
+        struct tensor **tensors;
+        size_t n;
+};
 
-        *ret_folded = false;
+static void folded_release(struct folded *folded) {
+        for (size_t i = 0; folded->tensors && i < folded->n; i++)
+                if (folded->tensors[i])
+                        tensor_unref(folded->tensors[i]);
+        free(folded->tensors);
+}
+
+static bool can_fold(const struct graph *graph, const struct node *node) {
+        bool shape_only = is(node, "Shape") || is(node, "Size");
+
         if (!node->op->fold || node_output(node, 0) == VALUE_NONE)
-                return 0;
+                return false;
         for (size_t i = 0; i < node->n_inputs; i++) {
                 const struct value *value =
                         node->inputs[i] == VALUE_NONE ? NULL : &graph->values[node->inputs[i]];
 
                 if (value && !(value->constant || (shape_only && value->known)))
-                        return 0;
+                        return false;
         }
+        return true;
+}
+
+int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, struct error *error) {
+        _cleanup_(folded_release) struct folded folded = {.n = node->n_outputs};
+        int r;
+
+        *ret_folded = false;
+        if (!can_fold(graph, node))
+                return 0;
+        folded.tensors = calloc(folded.n, sizeof(struct tensor *));
+        if (!folded.tensors)
+                return error_no_memory(error);
         r = node->op->infer(graph, node, error);
+        for (size_t i = 0; i < node->n_outputs && r >= 0; i++) {
+                const struct value *value =
+                        node->outputs[i] == VALUE_NONE ? NULL : &graph->values[node->outputs[i]];
+
+                if (value && value->known)
+                        r = graph_charge(graph, value->dtype, &value->shape, error);
+        }
         if (r >= 0)
-                r = graph_charge(graph, graph->values[node->outputs[0]].dtype,
-                                 &graph->values[node->outputs[0]].shape, error);
-        if (r >= 0)
-                r = node->op->fold(&tensor, graph, node, error);
+                r = node->op->fold(folded.tensors, graph, node, error);
         if (r < 0)
                 return node_error(error, r, node);
-        graph_set_constant(graph, node->outputs[0], tensor);
+        for (size_t i = 0; i < node->n_outputs; i++)
+                if (folded.tensors[i] && node->outputs[i] != VALUE_NONE)
+                        graph_set_constant(graph, node->outputs[i], folded.tensors[i]);
         node_kill(node);
         *ret_folded = true;
         return 0;
@@ -271,12 +300,15 @@ static int simplify_gemm(struct graph *graph, struct node *node, struct error *e
 
 /* ---- Dropout ---- */
 
-/* Since opset 12 an input can ask for what training does, which is random. */
-static int dropout_check(const struct graph *graph, const struct node *node, struct error *error) {
-        const struct tensor *training = graph_input_constant(graph, node, 2);
+static bool is_scalar(const struct tensor *tensor, double value) {
+        return tensor && tensor->n_elements == 1 && tensor_real(tensor, 0) == value;
+}
 
-        if (node_input(node, 2) == VALUE_NONE ||
-            (training && training->n_elements == 1 && tensor_real(training, 0) == 0))
+/* Since opset 12 an input can ask for what training does, which is random unless nothing is dropped:
+ * exporters write that for a ratio of 0. */
+static int dropout_check(const struct graph *graph, const struct node *node, struct error *error) {
+        if (node_input(node, 2) == VALUE_NONE || is_scalar(graph_input_constant(graph, node, 2), 0) ||
+            is_scalar(graph_input_constant(graph, node, 1), 0))
                 return 0;
         return error_set(error, ERROR_UNSUPPORTED, "training_mode that is not constant and false");
 }

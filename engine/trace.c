@@ -140,10 +140,10 @@ bool trace_is_transpose(const struct trace *trace, const struct shape *shape,
                 const struct trace_dim *dim = &trace->dims[i];
                 size_t k = 0;
 
-                while (k < shape->rank && (taken[k] || source.dims[k].size != dim->size ||
-                                           source.dims[k].n_atoms != dim->n_atoms ||
-                                           (dim->n_atoms == 1 &&
-                                            source.dims[k].atoms[0].step != dim->atoms[0].step)))
+                while (k < shape->rank &&
+                       (taken[k] || source.dims[k].size != dim->size ||
+                        source.dims[k].n_atoms != dim->n_atoms ||
+                        (dim->n_atoms == 1 && source.dims[k].atoms[0].step != dim->atoms[0].step)))
                         k++;
                 if (k == shape->rank)
                         return false;

@@ -2,10 +2,10 @@
 /*
  * trace: where the elements of a value lie in the row-major data of another one, its source.
  *
- * Reshape, Transpose and Slice only say in which order elements are read. A trace writes each dimension of the
- * value as atoms, pairs of a size and a step in elements through the source, the outermost first: a window
- * of 7 x 7 pixels out of a map of 56 x 56 x 96 is one dimension of two atoms, 7 (step 5376) and 7 (step 96).
- * Plain data.
+ * Reshape, Transpose and Slice only say in which order elements are read. A trace writes each dimension of
+ * the value as atoms, pairs of a size and a step in elements through the source, the outermost first: a
+ * window of 7 x 7 pixels out of a map of 56 x 56 x 96 is one dimension of two atoms, 7 (step 5376) and 7
+ * (step 96). Plain data.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,8 +40,8 @@ bool trace_slice(struct trace *trace, size_t axis, size_t begin, size_t n);
 
 void trace_transpose(struct trace *trace, const size_t *permutation);
 
-/* Atoms of the dimensions [first, last) in a row, neighbours made one where they can be. Returns their number;
- * SIZE_MAX where there are more than max. */
+/* Atoms of the dimensions [first, last) in a row, neighbours made one where they can be. Returns their
+ * number; SIZE_MAX where there are more than max. */
 size_t trace_atoms(const struct trace *trace, size_t first, size_t last, struct trace_atom *ret_atoms,
                    size_t max);
 

@@ -43,7 +43,8 @@ static size_t offset_of(size_t index, const size_t *sizes, const size_t *strides
 }
 
 /* One thread's memory. A block of queries is worked on with a query in each lane: softmax then needs no sum
- * across lanes, and one micro kernel (native->gemm) makes both products from rows of keys and of channels. */
+ * across lanes, and one micro kernel (native->gemm) makes both products from rows of keys and of channels.
+ */
 struct workspace {
         float *keys;     /* [keys, depth] */
         float *values;   /* [out_depth, keys]: transposed */

@@ -91,6 +91,12 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         if (!as || !bias_as)
                 return error_no_memory(error);
         spec->post_ops = post_ops_of(node);
+        if (node->channels_last) {
+                spec->src_layout = layout_channels_last(kernels, &spec->src);
+                spec->dst_layout = layout_channels_last(kernels, &spec->dst);
+                if (!spec->src_layout || !spec->dst_layout)
+                        return error_no_memory(error);
+        }
         r = kernel_conv_new(&kernel, kernels, spec, error);
         if (r < 0)
                 return r;

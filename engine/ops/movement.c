@@ -198,6 +198,44 @@ OPERATOR_FOLD(transpose) {
         return 0;
 }
 
+/* From or to [N, H, W, C]? */
+static bool transposes_layout(const size_t *permutation, size_t rank) {
+        return rank == 4 && permutation[0] == 0 &&
+               ((permutation[1] == 2 && permutation[2] == 3) || (permutation[1] == 3 && permutation[2] == 1));
+}
+
+/* What lies in memory as the result needs it is there already: [N, C, H, W] with the channels last is
+ * [N, H, W, C] row-major. */
+static int transpose_as_view(struct lowering *lowering, const struct node *node, bool to_channels_last,
+                             bool *ret_done, struct error *error) {
+        const struct graph *graph = lowering_graph(lowering);
+        struct kernels *kernels = lowering_kernels(lowering);
+        const struct shape *x = &graph->values[node->inputs[0]].shape;
+        const struct shape *out = &graph->values[node->outputs[0]].shape;
+        const struct layout *want =
+                to_channels_last ? layout_plain(kernels, x) : layout_channels_last(kernels, x);
+        const struct layout *as =
+                to_channels_last ? layout_channels_last(kernels, out) : layout_plain(kernels, out);
+        const struct layout *layout;
+        struct operand operand;
+        int r;
+
+        if (!want || !as)
+                return error_no_memory(error);
+        r = lowering_layout(lowering, node->inputs[0], &layout, error);
+        if (r < 0)
+                return r;
+        *ret_done = layout_equal(layout, want);
+        if (!*ret_done)
+                return 0;
+        r = lowering_use(lowering, node->inputs[0], want, &operand, error);
+        if (r < 0)
+                return r;
+        operand.layout = as;
+        lowering_define(lowering, node->outputs[0], operand);
+        return 0;
+}
+
 OPERATOR_LOWER(transpose) {
         const struct graph *graph = lowering_graph(lowering);
         struct kernels *kernels = lowering_kernels(lowering);
@@ -218,6 +256,13 @@ OPERATOR_LOWER(transpose) {
         to = layout_plain(kernels, out);
         if (!plain || !seen || !to)
                 return error_no_memory(error);
+        if (transposes_layout(permutation, x->rank)) {
+                bool done;
+
+                r = transpose_as_view(lowering, node, permutation[1] == 3, &done, error);
+                if (r < 0 || done)
+                        return r;
+        }
         r = kernel_reorder_new(&kernel, kernels, seen, to, error);
         if (r >= 0)
                 r = lowering_use(lowering, node->inputs[0], plain, &operands[0], error);

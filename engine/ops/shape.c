@@ -1,19 +1,11 @@
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
-#include "engine/ops/families.h"
+#include "engine/ops/native.h"
 
 /* Operators of shape arithmetic and constants. They are folded for a given input shape and never become
  * steps. */
-
-#define SHAPE_FOLD_MAX_ELEMENTS ((size_t)1 << 24)
-
-static int small_enough(const struct shape *shape, struct error *error) {
-        if (shape_elements(shape) > SHAPE_FOLD_MAX_ELEMENTS)
-                return error_set(error, ERROR_LIMIT, "a constant of more than %zu elements",
-                                 SHAPE_FOLD_MAX_ELEMENTS);
-        return 0;
-}
 
 static void element_copy(struct tensor *to, size_t to_index, const struct tensor *from, size_t from_index) {
         size_t bytes = dtype_bytes(to->dtype);
@@ -61,173 +53,6 @@ OPERATOR_FOLD(shape) {
         return 0;
 }
 
-/* ---- Gather ---- */
-
-OPERATOR_INFER(gather) {
-        const struct value *x, *indices;
-        int64_t dims[2 * TENSOR_MAX_RANK];
-        struct shape shape;
-        size_t axis, n = 0;
-        int r;
-
-        r = graph_need_input(graph, node, 0, &x, error);
-        if (r >= 0)
-                r = graph_need_input(graph, node, 1, &indices, error);
-        if (r >= 0)
-                r = axis_normalise(&axis, node_attribute_integer(node, "axis", 0), x->shape.rank, error);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < axis; i++)
-                dims[n++] = (int64_t)x->shape.dims[i];
-        for (size_t i = 0; i < indices->shape.rank; i++)
-                dims[n++] = (int64_t)indices->shape.dims[i];
-        for (size_t i = axis + 1; i < x->shape.rank; i++)
-                dims[n++] = (int64_t)x->shape.dims[i];
-        r = shape_from_dims(&shape, dims, n, error);
-        if (r < 0)
-                return r;
-        graph_set_output(graph, node, x->dtype, &shape);
-        return 0;
-}
-
-OPERATOR_FOLD(gather) {
-        const struct tensor *x = graph_input_constant(graph, node, 0);
-        const struct tensor *indices = graph_input_constant(graph, node, 1);
-        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
-        size_t axis, outer = 1, inner = 1;
-        int r;
-
-        r = axis_normalise(&axis, node_attribute_integer(node, "axis", 0), x->shape.rank, error);
-        if (r >= 0)
-                r = small_enough(&graph->values[node->outputs[0]].shape, error);
-        if (r >= 0)
-                r = tensor_new(&tensor, x->dtype, &graph->values[node->outputs[0]].shape, error);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < x->shape.rank; i++) {
-                outer *= i < axis ? x->shape.dims[i] : 1;
-                inner *= i > axis ? x->shape.dims[i] : 1;
-        }
-        for (size_t o = 0; o < outer; o++)
-                for (size_t k = 0; k < indices->n_elements; k++) {
-                        int64_t index = tensor_integer(indices, k), size = (int64_t)x->shape.dims[axis];
-
-                        if (index < -size || index >= size)
-                                return error_set(error, ERROR_INVALID,
-                                                 "index %" PRId64 " of %" PRId64 " elements", index, size);
-                        index += index < 0 ? size : 0;
-                        for (size_t i = 0; i < inner; i++)
-                                element_copy(tensor, (o * indices->n_elements + k) * inner + i, x,
-                                             (o * (size_t)size + (size_t)index) * inner + i);
-                }
-        *ret_tensor = steal_ptr(&tensor);
-        return 0;
-}
-
-/* ---- Slice ---- */
-
-struct slice {
-        int64_t start[TENSOR_MAX_RANK], step[TENSOR_MAX_RANK];
-        struct shape shape; /* of the result */
-};
-
-static int slice_read(struct slice *ret_slice, const struct graph *graph, const struct node *node,
-                      const struct value *x, struct error *error) {
-        int64_t starts[2 * TENSOR_MAX_RANK], ends[2 * TENSOR_MAX_RANK], axes[2 * TENSOR_MAX_RANK];
-        int64_t steps[2 * TENSOR_MAX_RANK];
-        size_t n_starts, n_ends, n_axes, n_steps;
-        struct slice slice = {.shape = x->shape};
-        int r;
-
-        r = read_integers(graph, node, "starts", 1, starts, &n_starts, error);
-        if (r >= 0)
-                r = read_integers(graph, node, "ends", 2, ends, &n_ends, error);
-        if (r >= 0)
-                r = read_integers(graph, node, "axes", 3, axes, &n_axes, error);
-        if (r >= 0)
-                r = read_integers(graph, node, NULL, 4, steps, &n_steps, error);
-        if (r < 0)
-                return r;
-        if (n_ends != n_starts || (n_axes != 0 && n_axes != n_starts) ||
-            (n_steps != 0 && n_steps != n_starts))
-                return error_set(error, ERROR_INVALID, "starts, ends, axes and steps differ in number");
-
-        for (size_t i = 0; i < x->shape.rank; i++)
-                slice.step[i] = 1;
-        for (size_t i = 0; i < n_starts; i++) {
-                int64_t step = n_steps > 0 ? steps[i] : 1, start = starts[i], end = ends[i], size;
-                size_t axis;
-
-                r = axis_normalise(&axis, n_axes > 0 ? axes[i] : (int64_t)i, x->shape.rank, error);
-                if (r < 0)
-                        return r;
-                size = (int64_t)x->shape.dims[axis];
-                if (step == 0 || step < -INT32_MAX || step > INT32_MAX)
-                        return error_set(error, ERROR_INVALID, "step %" PRId64, step);
-                start = start < -size ? 0 : start < 0 ? start + size : start;
-                end = end < -size ? -1 : end < 0 ? end + size : end;
-                if (step > 0) {
-                        start = MIN(start, size);
-                        end = MIN(MAX(end, 0), size);
-                        slice.shape.dims[axis] = end > start ? (size_t)((end - start + step - 1) / step) : 0;
-                } else {
-                        start = MIN(start, size - 1);
-                        end = MIN(end, size - 1);
-                        slice.shape.dims[axis] =
-                                start > end ? (size_t)((start - end - step - 1) / -step) : 0;
-                }
-                slice.start[axis] = start;
-                slice.step[axis] = step;
-        }
-        *ret_slice = slice;
-        return 0;
-}
-
-OPERATOR_INFER(slice) {
-        const struct value *x;
-        struct slice slice;
-        int r;
-
-        r = graph_need_input(graph, node, 0, &x, error);
-        if (r >= 0)
-                r = slice_read(&slice, graph, node, x, error);
-        if (r < 0)
-                return r;
-        graph_set_output(graph, node, x->dtype, &slice.shape);
-        return 0;
-}
-
-OPERATOR_FOLD(slice) {
-        const struct value *x = &graph->values[node->inputs[0]];
-        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
-        size_t index[TENSOR_MAX_RANK] = {0};
-        struct slice slice;
-        int r;
-
-        r = slice_read(&slice, graph, node, x, error);
-        if (r >= 0)
-                r = small_enough(&slice.shape, error);
-        if (r >= 0)
-                r = tensor_new(&tensor, x->dtype, &slice.shape, error);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < tensor->n_elements; i++) {
-                int64_t from = 0;
-
-                for (size_t d = 0; d < x->shape.rank; d++)
-                        from = from * (int64_t)x->shape.dims[d] + slice.start[d] +
-                               (int64_t)index[d] * slice.step[d];
-                element_copy(tensor, i, x->constant, (size_t)from);
-                for (size_t d = x->shape.rank; d-- > 0;) {
-                        if (++index[d] < slice.shape.dims[d])
-                                break;
-                        index[d] = 0;
-                }
-        }
-        *ret_tensor = steal_ptr(&tensor);
-        return 0;
-}
-
 /* ---- Cast ---- */
 
 static int cast_target(enum dtype *ret_dtype, const struct node *node, struct error *error) {
@@ -269,6 +94,18 @@ OPERATOR_FOLD(cast) {
         if (r < 0)
                 return r;
         return tensor_cast(ret_tensor, graph->values[node->inputs[0]].constant, dtype, error);
+}
+
+/* Data is float32 throughout: what casts it to itself does nothing. */
+OPERATOR_LOWER(cast) {
+        int r;
+
+        r = need_float(&lowering_graph(lowering)->values[node->outputs[0]], error);
+        if (r >= 0)
+                r = need_float(&lowering_graph(lowering)->values[node->inputs[0]], error);
+        if (r < 0)
+                return r;
+        return view_lower(lowering, node, error);
 }
 
 /* ---- Constant, ConstantOfShape ---- */
@@ -329,7 +166,7 @@ OPERATOR_INFER(constant_of_shape) {
         if (r >= 0)
                 r = shape_from_dims(&shape, dims, n, error);
         if (r >= 0)
-                r = small_enough(&shape, error);
+                r = fold_check(&shape, error);
         if (r < 0)
                 return r;
         if (value && (value->type != ATTRIBUTE_TENSOR || value->tensor->n_elements != 1))
@@ -348,5 +185,122 @@ OPERATOR_FOLD(constant_of_shape) {
                 return r;
         for (size_t i = 0; value && i < (*ret_tensor)->n_elements; i++)
                 element_copy(*ret_tensor, i, value->tensor, 0);
+        return 0;
+}
+
+/* ---- Size ---- */
+
+OPERATOR_INFER(size) {
+        const struct value *x;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r < 0)
+                return r;
+        graph_set_output(graph, node, DTYPE_I64, &(struct shape){0});
+        return 0;
+}
+
+/* Needs the shape of its input only, see graph_specialise(). */
+OPERATOR_FOLD(size) {
+        int r;
+
+        r = tensor_new(ret_tensor, DTYPE_I64, &(struct shape){0}, error);
+        if (r < 0)
+                return r;
+        tensor_set(*ret_tensor, 0, 0, (int64_t)shape_elements(&graph->values[node->inputs[0]].shape));
+        return 0;
+}
+
+/* ---- Range ---- */
+
+OPERATOR_INFER(range) {
+        const struct value *inputs[3];
+        struct shape shape = {.rank = 1};
+        double n;
+        int r;
+
+        for (size_t i = 0; i < 3; i++) {
+                r = graph_need_input(graph, node, i, &inputs[i], error);
+                if (r < 0)
+                        return r;
+                if (!inputs[i]->constant || inputs[i]->constant->n_elements != 1)
+                        return error_set(error, ERROR_UNSUPPORTED,
+                                         "bounds that are no constants of one value");
+                if (inputs[i]->dtype != inputs[0]->dtype)
+                        return error_set(error, ERROR_INVALID, "bounds of different types");
+        }
+        if (tensor_real(inputs[2]->constant, 0) == 0)
+                return error_set(error, ERROR_INVALID, "a step of 0");
+        n = ceil((tensor_real(inputs[1]->constant, 0) - tensor_real(inputs[0]->constant, 0)) /
+                 tensor_real(inputs[2]->constant, 0));
+        if (!(n <= (double)FOLD_MAX_ELEMENTS))
+                return error_set(error, ERROR_LIMIT, "more than %zu elements", FOLD_MAX_ELEMENTS);
+        shape.dims[0] = (size_t)fmax(n, 0);
+        graph_set_output(graph, node, inputs[0]->dtype, &shape);
+        return 0;
+}
+
+OPERATOR_FOLD(range) {
+        const struct tensor *start = graph_input_constant(graph, node, 0),
+                            *step = graph_input_constant(graph, node, 2);
+        const struct value *out = &graph->values[node->outputs[0]];
+        int r;
+
+        if (out->dtype == DTYPE_F16 || out->dtype == DTYPE_BF16)
+                return error_set(error, ERROR_UNSUPPORTED, "of %s constants", dtype_name(out->dtype));
+        r = tensor_new(ret_tensor, out->dtype, &out->shape, error);
+        if (r < 0)
+                return r;
+        /* Between start and limit nothing overflows. */
+        for (size_t i = 0; i < (*ret_tensor)->n_elements; i++)
+                tensor_set(*ret_tensor, i, tensor_real(start, 0) + (double)i * tensor_real(step, 0),
+                           (int64_t)((uint64_t)tensor_integer(start, 0) +
+                                     (uint64_t)i * (uint64_t)tensor_integer(step, 0)));
+        return 0;
+}
+
+/* ---- NonZero: where the elements are that are not 0 ---- */
+
+OPERATOR_INFER(non_zero) {
+        const struct value *x;
+        struct shape shape = {.rank = 2};
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r < 0)
+                return r;
+        if (!x->constant)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "on data that is computed; only constants and shapes");
+        shape.dims[0] = MAX(x->shape.rank, 1u);
+        for (size_t i = 0; i < x->constant->n_elements; i++)
+                shape.dims[1] += tensor_real(x->constant, i) != 0;
+        r = fold_check(&shape, error);
+        if (r < 0)
+                return r;
+        graph_set_output(graph, node, DTYPE_I64, &shape);
+        return 0;
+}
+
+OPERATOR_FOLD(non_zero) {
+        const struct tensor *x = graph_input_constant(graph, node, 0);
+        const struct shape *shape = &graph->values[node->outputs[0]].shape;
+        size_t index[TENSOR_MAX_RANK] = {0}, found = 0;
+        int r;
+
+        r = tensor_new(ret_tensor, DTYPE_I64, shape, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < x->n_elements; i++) {
+                for (size_t d = 0; d < x->shape.rank && tensor_real(x, i) != 0; d++)
+                        tensor_set(*ret_tensor, d * shape->dims[1] + found, 0, (int64_t)index[d]);
+                found += tensor_real(x, i) != 0;
+                for (size_t d = x->shape.rank; d-- > 0;) {
+                        if (++index[d] < x->shape.dims[d])
+                                break;
+                        index[d] = 0;
+                }
+        }
         return 0;
 }
