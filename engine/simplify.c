@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/operator.h"
+#include "engine/simplify_internal.h"
 
 int node_error(struct error *error, int code, const struct node *node) {
         return error_prefix(error, code, "node '%s': %s (opset %d)", node->name, node->type, node->opset);
@@ -81,8 +82,8 @@ static const float *floats_of(const struct graph *graph, const struct node *node
         return tensor && tensor->dtype == DTYPE_F32 && tensor->n_elements == n ? tensor->data : NULL;
 }
 
-static int add_constant(struct graph *graph, uint32_t *ret_value, const char *base, const char *what,
-                        struct tensor *tensor, struct error *error) {
+int simplify_add_constant(struct graph *graph, uint32_t *ret_value, const char *base, const char *what,
+                          struct tensor *tensor, struct error *error) {
         const char *name = pool_printf(graph->pool, "%s:%s", base, what);
         int r;
 
@@ -159,9 +160,9 @@ static int fold_into_conv(struct graph *graph, struct node *conv, const struct t
         if (!inputs)
                 return error_no_memory(error);
         inputs[0] = conv->inputs[0];
-        r = add_constant(graph, &inputs[1], conv->name, "weights", weights, error);
+        r = simplify_add_constant(graph, &inputs[1], conv->name, "weights", weights, error);
         if (r >= 0)
-                r = add_constant(graph, &inputs[2], conv->name, "bias", bias, error);
+                r = simplify_add_constant(graph, &inputs[2], conv->name, "bias", bias, error);
         if (r < 0)
                 return r;
         conv->inputs = inputs;
@@ -212,9 +213,9 @@ static int simplify_batch_normalization(struct graph *graph, struct node *node, 
         if (!inputs)
                 return error_no_memory(error);
         inputs[0] = input;
-        r = add_constant(graph, &inputs[1], node->name, "scale", scale, error);
+        r = simplify_add_constant(graph, &inputs[1], node->name, "scale", scale, error);
         if (r >= 0)
-                r = add_constant(graph, &inputs[2], node->name, "shift", shift, error);
+                r = simplify_add_constant(graph, &inputs[2], node->name, "shift", shift, error);
         if (r < 0)
                 return r;
         node->inputs = inputs;
@@ -239,7 +240,7 @@ static int scale_input(struct graph *graph, struct node *node, size_t input, flo
                 return r;
         for (size_t i = 0; i < tensor->n_elements; i++)
                 ((float *)scaled->data)[i] = ((const float *)tensor->data)[i] * factor;
-        return add_constant(graph, &node->inputs[input], node->name, what, scaled, error);
+        return simplify_add_constant(graph, &node->inputs[input], node->name, what, scaled, error);
 }
 
 /* A bias of one value becomes a row of them, as long as the constant second matrix is wide. */
@@ -258,7 +259,7 @@ static int widen_bias(struct graph *graph, struct node *node, struct error *erro
                 return r;
         for (size_t i = 0; i < row->n_elements; i++)
                 tensor_set(row, i, tensor_real(c, 0), 0);
-        return add_constant(graph, &node->inputs[2], node->name, "row", row, error);
+        return simplify_add_constant(graph, &node->inputs[2], node->name, "row", row, error);
 }
 
 static bool is_float_constant(const struct graph *graph, const struct node *node, size_t input) {
@@ -353,6 +354,8 @@ int graph_simplify(struct graph *graph, struct error *error) {
                         r = simplify_batch_normalization(graph, node, uses, producers, &aliases, error);
                 else if (is(node, "Gemm"))
                         r = simplify_gemm(graph, node, error);
+                else if (is(node, "Mul") && node_output(node, 0) != VALUE_NONE)
+                        r = simplify_layer_scale(graph, node, uses, producers, &aliases, error);
                 if (r < 0)
                         return node_error(error, r, node);
         }
