@@ -21,6 +21,7 @@ import cases_convolution  # noqa: F401  (importing registers the cases)
 import cases_elementwise  # noqa: F401
 import cases_file  # noqa: F401
 import cases_shape  # noqa: F401
+import cases_transformer  # noqa: F401
 from onnx_case import CASES, Case
 
 
