@@ -3,7 +3,7 @@
 #include "engine/ops/families.h"
 #include "engine/pattern.h"
 
-/* Fewer rows are left to Gemm: packed for a vector, the weights are read with less overhead. */
+/* Fewer rows of a matrix are left to Gemm: packed for a vector, the weights are read with less overhead. */
 #define INNER_PRODUCT_MIN_ROWS 16u
 
 static int inputs_set(struct graph *graph, struct node *node, const uint32_t *inputs, size_t n,
@@ -217,14 +217,6 @@ static int fuse_gelu(struct pattern *pattern, struct node *node, struct error *e
 
 /* ---- InnerProduct ---- */
 
-static size_t rows_of(const struct shape *shape) {
-        size_t rows = 1;
-
-        for (size_t i = 0; i + 1 < shape->rank; i++)
-                rows *= shape->dims[i];
-        return rows;
-}
-
 /* x [..., K] times a constant matrix. Inference has checked a Gemm's attributes and shapes. */
 static void fuse_inner_product(struct pattern *pattern, struct node *node) {
         const struct graph *graph = pattern->graph;
@@ -233,7 +225,8 @@ static void fuse_inner_product(struct pattern *pattern, struct node *node) {
 
         if (x->constant || !matrix->constant || matrix->shape.rank != 2 || matrix->dtype != DTYPE_F32 ||
             x->dtype != DTYPE_F32 || x->shape.rank < 2 || shape_elements(&x->shape) == 0 ||
-            shape_elements(&matrix->shape) == 0 || rows_of(&x->shape) < INNER_PRODUCT_MIN_ROWS)
+            shape_elements(&matrix->shape) == 0 ||
+            (x->shape.rank == 2 && x->shape.dims[0] < INNER_PRODUCT_MIN_ROWS))
                 return;
         if (node_input(node, 2) != VALUE_NONE && graph->values[node->inputs[2]].shape.rank == 0)
                 return;

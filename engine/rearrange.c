@@ -106,6 +106,60 @@ static int push_transpose(struct rearrange *rearrange, const char *name, uint32_
         return r < 0 ? r : rearrange_push(rearrange, &node, error);
 }
 
+/* The [N, H, W, C] of a value [N, C, H, W]: what there is already, or a new node. */
+static int channels_last_of(struct rearrange *rearrange, const char *name, uint32_t value,
+                            uint32_t *ret_value, struct error *error) {
+        static const size_t permutation[] = {0, 2, 3, 1};
+        const struct shape shape = rearrange->graph->values[value].shape;
+        struct shape last = {.rank = 4,
+                             .dims = {shape.dims[0], shape.dims[2], shape.dims[3], shape.dims[1]}};
+        int r;
+
+        for (size_t i = rearrange->n_nodes; i-- > 0;) {
+                const struct node *node = &rearrange->nodes[i];
+                const struct attribute *perm = node_attribute(node, "perm");
+
+                if (node_is(node, "Transpose") && node->inputs[0] == value && perm && perm->n == 4 &&
+                    perm->ints[0] == 0 && perm->ints[1] == 2 && perm->ints[2] == 3) {
+                        *ret_value = node->outputs[0];
+                        return 0;
+                }
+        }
+        r = rearrange_add_value(rearrange, ret_value, name, &last, error);
+        return r < 0 ? r : push_transpose(rearrange, name, value, *ret_value, permutation, 4, error);
+}
+
+/* Brings the channels of a source [N, C, H, W] to its end, where they are the rows that trace has: a
+ * convolution can give them in that order for nothing. */
+static int bring_channels_last(struct rearrange *rearrange, const char *name, struct trace *trace,
+                               struct error *error) {
+        const struct shape shape = rearrange->graph->values[trace->source].shape;
+        size_t c = shape.rank == 4 ? shape.dims[1] : 0, pixels = c > 0 ? shape.dims[2] * shape.dims[3] : 0;
+        const struct trace_dim *last = trace->rank > 0 ? &trace->dims[trace->rank - 1] : NULL;
+        struct trace moved = *trace;
+        int r;
+
+        if (c < 2 || pixels < 2 || !last || last->n_atoms != 1 || last->size != c ||
+            last->atoms[0].step != pixels || !trace_covers(trace, &shape))
+                return 0;
+        for (size_t d = 0; d < moved.rank; d++)
+                for (size_t i = 0; i < moved.dims[d].n_atoms; i++) {
+                        struct trace_atom *atom = &moved.dims[d].atoms[i];
+
+                        if (atom->step < pixels && atom->step * atom->size <= pixels)
+                                atom->step *= c;
+                        else if (atom->step == pixels && atom->size == c)
+                                atom->step = 1;
+                        else if (atom->step < c * pixels)
+                                return 0;
+                }
+        r = channels_last_of(rearrange, name, trace->source, &moved.source, error);
+        if (r < 0)
+                return r;
+        *trace = moved;
+        return 0;
+}
+
 /* Shapes of the source with a dimension for each atom, and of those in the value's order. */
 static bool split_shapes(const struct trace *trace, struct shape *ret_split, struct shape *ret_ordered,
                          size_t permutation[TENSOR_MAX_RANK]) {
@@ -127,13 +181,19 @@ static bool split_shapes(const struct trace *trace, struct shape *ret_split, str
 }
 
 int rearrange_make(struct rearrange *rearrange, uint32_t value, const char *name, struct error *error) {
-        const struct trace trace = rearrange_trace(rearrange, value);
-        const struct shape source = rearrange->graph->values[trace.source].shape;
+        struct trace trace = rearrange_trace(rearrange, value);
+        struct shape source = rearrange->graph->values[trace.source].shape;
         size_t permutation[TENSOR_MAX_RANK];
         struct shape split, ordered;
         uint32_t values[2];
         int r;
 
+        if (!trace_is_reshape(&trace, &source) && !trace_is_transpose(&trace, &source, permutation)) {
+                r = bring_channels_last(rearrange, name, &trace, error);
+                if (r < 0)
+                        return r;
+                source = rearrange->graph->values[trace.source].shape;
+        }
         if (trace_is_reshape(&trace, &source))
                 return push_view(rearrange, name, trace.source, value, error);
         if (trace_is_transpose(&trace, &source, permutation))
@@ -208,6 +268,19 @@ static bool trace_gather_node(const struct graph *graph, const struct node *node
                trace_reshape(trace, &graph->values[node->outputs[0]].shape);
 }
 
+/* Swin pads maps to whole windows, which most of them are. */
+static bool pads_nothing(const struct graph *graph, const struct node *node) {
+        int64_t begin[TENSOR_MAX_RANK], end[TENSOR_MAX_RANK];
+        float value;
+
+        if (pad_read(begin, end, &value, graph, node, NULL) < 0)
+                return false;
+        for (size_t i = 0; i < graph->values[node->inputs[0]].shape.rank; i++)
+                if (begin[i] != 0 || end[i] != 0)
+                        return false;
+        return true;
+}
+
 static bool trace_node(const struct graph *graph, const struct node *node, struct trace *trace) {
         static const char *const reshapes[] = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"};
 
@@ -220,7 +293,20 @@ static bool trace_node(const struct graph *graph, const struct node *node, struc
                 return trace_slice_node(graph, node, trace);
         if (node_is(node, "Gather"))
                 return trace_gather_node(graph, node, trace);
+        if (node_is(node, "Pad"))
+                return pads_nothing(graph, node);
         return false;
+}
+
+/* Would rearrange_make() need no more than one step for what trace says of a source of shape? */
+static bool is_one_step(const struct trace *trace, const struct shape *shape) {
+        const struct trace_dim *last = trace->rank > 0 ? &trace->dims[trace->rank - 1] : NULL;
+        size_t permutation[TENSOR_MAX_RANK];
+
+        return trace_is_reshape(trace, shape) || trace_is_transpose(trace, shape, permutation) ||
+               (trace->rank == 3 && shape->rank == 4 && last->n_atoms == 1 && last->size == shape->dims[1] &&
+                last->atoms[0].step == shape->dims[2] * shape->dims[3] && trace->dims[1].n_atoms == 1 &&
+                trace->dims[1].atoms[0].step == 1 && trace_covers(trace, shape));
 }
 
 /* Traces what a rearranging node gives; it goes where that is its source, and is simplified where that is
@@ -230,7 +316,6 @@ static int visit_rearranging(struct rearrange *rearrange, struct node *node, boo
         struct graph *graph = rearrange->graph;
         struct trace trace = rearrange_trace(rearrange, node->inputs[0]);
         struct shape source = graph->values[trace.source].shape;
-        size_t permutation[TENSOR_MAX_RANK];
         uint32_t out = node->outputs[0];
         int r;
 
@@ -246,7 +331,7 @@ static int visit_rearranging(struct rearrange *rearrange, struct node *node, boo
                         rearrange->pattern.uses[trace.source] += pattern_uses(&rearrange->pattern, out);
                 aliases_set(&rearrange->aliases, out, trace.source);
                 *ret_done = true;
-        } else if (trace_is_reshape(&trace, &source) || trace_is_transpose(&trace, &source, permutation)) {
+        } else if (is_one_step(&trace, &source)) {
                 *ret_done = true;
                 return rearrange_make(rearrange, out, node->name, error);
         }
@@ -302,40 +387,6 @@ static int move(struct rearrange *rearrange, const struct node *node, const uint
         return r < 0 ? r : rearrange_make(rearrange, node->outputs[0], node->name, error);
 }
 
-/* Brings the channels of a source [N, C, H, W] to its end, where they are the rows that trace has. */
-static int bring_channels_last(struct rearrange *rearrange, const struct node *node, struct trace *trace,
-                               struct error *error) {
-        const struct shape shape = rearrange->graph->values[trace->source].shape;
-        size_t c = shape.rank == 4 ? shape.dims[1] : 0, pixels = c > 0 ? shape.dims[2] * shape.dims[3] : 0;
-        const struct trace_dim *last = trace->rank > 0 ? &trace->dims[trace->rank - 1] : NULL;
-        struct shape channels_last = {.rank = 4, .dims = {shape.dims[0], shape.dims[2], shape.dims[3], c}};
-        struct trace moved = *trace;
-        int r;
-
-        if (c < 2 || pixels < 2 || !last || last->n_atoms != 1 || last->size != c ||
-            last->atoms[0].step != pixels || !trace_covers(trace, &shape))
-                return 0;
-        for (size_t d = 0; d < moved.rank; d++)
-                for (size_t i = 0; i < moved.dims[d].n_atoms; i++) {
-                        struct trace_atom *atom = &moved.dims[d].atoms[i];
-
-                        if (atom->step < pixels && atom->step * atom->size <= pixels)
-                                atom->step *= c;
-                        else if (atom->step == pixels && atom->size == c)
-                                atom->step = 1;
-                        else if (atom->step < c * pixels)
-                                return 0;
-                }
-        r = rearrange_add_value(rearrange, &moved.source, node->name, &channels_last, error);
-        if (r >= 0)
-                r = push_transpose(rearrange, node->name, trace->source, moved.source,
-                                   (size_t[]){0, 2, 3, 1}, 4, error);
-        if (r < 0)
-                return r;
-        *trace = moved;
-        return 0;
-}
-
 /* Are the rows of the value rows of its source, all of them? */
 static bool traces_rows(const struct trace *trace, const struct shape *source) {
         const struct trace_dim *last = trace->rank > 0 ? &trace->dims[trace->rank - 1] : NULL;
@@ -357,7 +408,7 @@ static int visit_rows(struct rearrange *rearrange, const struct node *node, bool
         *ret_done = false;
         if (trace.source == node->inputs[0])
                 return 0;
-        r = bring_channels_last(rearrange, node, &trace, error);
+        r = bring_channels_last(rearrange, node->name, &trace, error);
         if (r < 0)
                 return r;
         source = rearrange->graph->values[trace.source].shape;
@@ -409,6 +460,12 @@ static int visit_add(struct rearrange *rearrange, const struct node *node, bool 
         }
         if (traces[0].source == node->inputs[0] && traces[1].source == node->inputs[1])
                 return 0;
+        for (size_t i = 0; i < 2; i++) {
+                r = bring_channels_last(rearrange, name, &traces[i], error);
+                if (r < 0)
+                        return r;
+                sources[i] = rearrange->graph->values[traces[i].source].shape;
+        }
         if (trace_same_order(&traces[0], &traces[1]) && trace_covers(&traces[0], &sources[0]) &&
             shape_equal(&sources[0], &sources[1])) {
                 *ret_done = true;
