@@ -40,6 +40,43 @@ static uint32_t without_scale(const struct rearrange *rearrange, uint32_t value,
         return input == VALUE_NONE ? value : aliases_resolve(&rearrange->aliases, input);
 }
 
+/* ---- products ---- */
+
+/* Is node an Einsum that multiplies matrices as MatMul does: "bij,bjk->bik", or with the second transposed:
+ * "bij,bkj->bik"? */
+static bool is_einsum(const struct node *node, bool transposed) {
+        const char *equation = node_is(node, "Einsum") ? node_attribute_string(node, "equation", "") : "";
+        char letters[3][TENSOR_MAX_RANK + 1] = {{0}};
+        size_t term = 0, n = 0, rank, second;
+
+        for (; *equation != '\0'; equation++) {
+                if (*equation == ' ')
+                        continue;
+                if (*equation == ',' || *equation == '-') {
+                        term++;
+                        n = 0;
+                        equation += *equation == '-' && equation[1] == '>';
+                } else if (term > 2 || n == TENSOR_MAX_RANK || *equation == '.') {
+                        return false;
+                } else {
+                        letters[term][n++] = *equation;
+                }
+        }
+        rank = strlen(letters[0]);
+        if (term != 2 || rank < 2 || strlen(letters[1]) != rank || strlen(letters[2]) != rank)
+                return false;
+        for (size_t i = 0; i + 2 < rank; i++)
+                if (letters[1][i] != letters[0][i] || letters[2][i] != letters[0][i])
+                        return false;
+        for (size_t i = 0; i < rank; i++)
+                if (strchr(letters[0] + i + 1, letters[0][i]))
+                        return false;
+        second = transposed ? rank - 1 : rank - 2; /* where the second has what is summed */
+        return letters[1][second] == letters[0][rank - 1] && letters[2][rank - 2] == letters[0][rank - 2] &&
+               letters[2][rank - 1] == letters[1][2 * rank - 3 - second] &&
+               !strchr(letters[0], letters[2][rank - 1]);
+}
+
 /* ---- from the softmax back to the first product ---- */
 
 /* A constant [..., queries, keys] that is added to a value of shape: which matrix of it each batch index
@@ -118,7 +155,7 @@ static const struct node *match_products(struct match *match, const struct rearr
 
                 if (!node || pattern_uses(pattern, value) != 1)
                         return NULL;
-                if (node_is(node, "MatMul"))
+                if (node_is(node, "MatMul") || is_einsum(node, false) || is_einsum(node, true))
                         return node;
                 if (node_is(node, "Reshape") || node_is(node, "Unsqueeze") || node_is(node, "Squeeze")) {
                         if (!same_matrices(&graph->values[node->inputs[0]].shape,
@@ -303,7 +340,8 @@ int rearrange_attention(struct rearrange *rearrange, const struct node *node, bo
         struct trace trace;
 
         *ret_done = false;
-        if (!softmax || !is_softmax_of_rows(graph, softmax))
+        if (!softmax || !is_softmax_of_rows(graph, softmax) ||
+            !(node_is(node, "MatMul") || is_einsum(node, false)))
                 return 0;
         product = match_products(&match, rearrange, softmax->inputs[0]);
         if (!product)
@@ -316,6 +354,13 @@ int rearrange_attention(struct rearrange *rearrange, const struct node *node, bo
                 match.matrices[i] = match.traces[i].source;
                 if (graph->values[match.matrices[i]].dtype != DTYPE_F32)
                         return 0;
+        }
+        if (is_einsum(product, true)) {
+                struct trace *k = &match.traces[ATTENTION_K];
+                struct trace_dim keys = k->dims[k->rank - 2];
+
+                k->dims[k->rank - 2] = k->dims[k->rank - 1];
+                k->dims[k->rank - 1] = keys;
         }
         if (!match_matrices(&match) ||
             !place_result(&match, &graph->values[match.matrices[ATTENTION_Q]].shape, &shape, &trace))

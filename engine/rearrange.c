@@ -106,27 +106,63 @@ static int push_transpose(struct rearrange *rearrange, const char *name, uint32_
         return r < 0 ? r : rearrange_push(rearrange, &node, error);
 }
 
-/* The [N, H, W, C] of a value [N, C, H, W]: what there is already, or a new node. */
-static int channels_last_of(struct rearrange *rearrange, const char *name, uint32_t value,
-                            uint32_t *ret_value, struct error *error) {
-        static const size_t permutation[] = {0, 2, 3, 1};
-        const struct shape shape = rearrange->graph->values[value].shape;
-        struct shape last = {.rank = 4,
-                             .dims = {shape.dims[0], shape.dims[2], shape.dims[3], shape.dims[1]}};
-        int r;
-
+/* What a Transpose that is there already makes of value; VALUE_NONE where there is none. */
+static uint32_t find_transpose(const struct rearrange *rearrange, uint32_t value, const size_t *permutation,
+                               size_t rank) {
         for (size_t i = rearrange->n_nodes; i-- > 0;) {
                 const struct node *node = &rearrange->nodes[i];
                 const struct attribute *perm = node_attribute(node, "perm");
+                size_t same = 0;
 
-                if (node_is(node, "Transpose") && node->inputs[0] == value && perm && perm->n == 4 &&
-                    perm->ints[0] == 0 && perm->ints[1] == 2 && perm->ints[2] == 3) {
-                        *ret_value = node->outputs[0];
-                        return 0;
-                }
+                if (!node_is(node, "Transpose") || node->inputs[0] != value || !perm || perm->n != rank)
+                        continue;
+                while (same < rank && perm->ints[same] == (int64_t)permutation[same])
+                        same++;
+                if (same == rank)
+                        return node->outputs[0];
         }
-        r = rearrange_add_value(rearrange, ret_value, name, &last, error);
-        return r < 0 ? r : push_transpose(rearrange, name, value, *ret_value, permutation, 4, error);
+        return VALUE_NONE;
+}
+
+/* Moves the last node to where its input is made, so that it comes before everything else that reads it. */
+static void move_to_input(struct rearrange *rearrange) {
+        const struct node last = rearrange->nodes[rearrange->n_nodes - 1];
+        size_t at = rearrange->n_nodes - 1;
+
+        for (; at > 0; at--) {
+                const struct node *before = &rearrange->nodes[at - 1];
+                bool makes = false;
+
+                for (size_t i = 0; i < before->n_outputs; i++)
+                        makes |= before->outputs[i] == last.inputs[0];
+                if (makes)
+                        break;
+                rearrange->nodes[at] = *before;
+        }
+        rearrange->nodes[at] = last;
+}
+
+/* value with its dimensions in another order, as early as can be: what there is already, or a new node. */
+static int transpose_of(struct rearrange *rearrange, const char *name, uint32_t value,
+                        const size_t *permutation, size_t rank, uint32_t *ret_value, struct error *error) {
+        const struct shape shape = rearrange->graph->values[value].shape;
+        uint32_t found = find_transpose(rearrange, value, permutation, rank);
+        struct shape transposed = {.rank = rank};
+        int r;
+
+        if (found != VALUE_NONE) {
+                *ret_value = found;
+                return 0;
+        }
+        for (size_t i = 0; i < rank; i++)
+                transposed.dims[i] = shape.dims[permutation[i]];
+        r = rearrange_add_value(rearrange, ret_value, name, &transposed, error);
+        if (r >= 0)
+                r = push_transpose(rearrange, name, value, *ret_value, permutation, rank, error);
+        if (r < 0)
+                return r;
+        move_to_input(rearrange);
+        return 0;
 }
 
 /* Brings the channels of a source [N, C, H, W] to its end, where they are the rows that trace has: a
@@ -153,7 +189,7 @@ static int bring_channels_last(struct rearrange *rearrange, const char *name, st
                         else if (atom->step < c * pixels)
                                 return 0;
                 }
-        r = channels_last_of(rearrange, name, trace->source, &moved.source, error);
+        r = transpose_of(rearrange, name, trace->source, (size_t[]){0, 2, 3, 1}, 4, &moved.source, error);
         if (r < 0)
                 return r;
         *trace = moved;
@@ -316,7 +352,8 @@ static int visit_rearranging(struct rearrange *rearrange, struct node *node, boo
         struct graph *graph = rearrange->graph;
         struct trace trace = rearrange_trace(rearrange, node->inputs[0]);
         struct shape source = graph->values[trace.source].shape;
-        uint32_t out = node->outputs[0];
+        size_t permutation[TENSOR_MAX_RANK];
+        uint32_t out = node->outputs[0], same = VALUE_NONE;
         int r;
 
         *ret_done = false;
@@ -326,10 +363,14 @@ static int visit_rearranging(struct rearrange *rearrange, struct node *node, boo
         if (r < 0)
                 return r;
         if (trace_is_reshape(&trace, &source) && shape_equal(&source, &graph->values[out].shape) &&
-            trace.source != graph->input) {
-                if (trace.source < rearrange->pattern.n)
-                        rearrange->pattern.uses[trace.source] += pattern_uses(&rearrange->pattern, out);
-                aliases_set(&rearrange->aliases, out, trace.source);
+            trace.source != graph->input)
+                same = trace.source;
+        else if (trace_is_transpose(&trace, &source, permutation))
+                same = find_transpose(rearrange, trace.source, permutation, trace.rank);
+        if (same != VALUE_NONE) {
+                if (same < rearrange->pattern.n)
+                        rearrange->pattern.uses[same] += pattern_uses(&rearrange->pattern, out);
+                aliases_set(&rearrange->aliases, out, same);
                 *ret_done = true;
         } else if (is_one_step(&trace, &source)) {
                 *ret_done = true;
@@ -476,7 +517,7 @@ static int visit_add(struct rearrange *rearrange, const struct node *node, bool 
         /* Transpose(product) + other is Transpose(product + Transpose(other)): the sum becomes part of the
          * product. */
         for (size_t i = 0; i < 2; i++) {
-                size_t permutation[TENSOR_MAX_RANK], reverse[TENSOR_MAX_RANK];
+                size_t permutation[TENSOR_MAX_RANK], reverse[TENSOR_MAX_RANK] = {0};
                 uint32_t inputs[2] = {traces[i].source};
 
                 if (!trace_is_transpose(&traces[i], &sources[i], permutation) ||
@@ -484,10 +525,8 @@ static int visit_add(struct rearrange *rearrange, const struct node *node, bool 
                         continue;
                 for (size_t d = 0; d < traces[i].rank; d++)
                         reverse[permutation[d]] = d;
-                r = rearrange_add_value(rearrange, &inputs[1], name, &sources[i], error);
-                if (r >= 0)
-                        r = push_transpose(rearrange, name, node->inputs[1 - i], inputs[1], reverse,
-                                           traces[i].rank, error);
+                r = transpose_of(rearrange, name, node->inputs[1 - i], reverse, traces[i].rank, &inputs[1],
+                                 error);
                 if (r < 0)
                         return r;
                 *ret_done = true;
@@ -510,7 +549,7 @@ static int visit(struct rearrange *rearrange, struct node *node, struct error *e
                         r = visit_rows(rearrange, node, &done, error);
                 else if (node_is(node, "Add"))
                         r = visit_add(rearrange, node, &done, error);
-                else if (node_is(node, "MatMul"))
+                else if (node_is(node, "MatMul") || node_is(node, "Einsum"))
                         r = rearrange_attention(rearrange, node, &done, error);
                 else if (node_is(node, "Split"))
                         r = trace_split(rearrange, node, error);

@@ -26,6 +26,6 @@ int rearrange_add_value(struct rearrange *rearrange, uint32_t *ret_value, const 
 /* Appends what makes value out of the source of its trace. */
 int rearrange_make(struct rearrange *rearrange, uint32_t value, const char *name, struct error *error);
 
-/* Replaces node, a MatMul, by an Attention where it is the last of the pattern. */
+/* Replaces node, a MatMul or an Einsum, by an Attention where it is the last of the pattern. */
 int rearrange_attention(struct rearrange *rearrange, const struct node *node, bool *ret_done,
                         struct error *error);

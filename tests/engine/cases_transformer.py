@@ -372,6 +372,30 @@ def attention_of_large_products(c):
     return attention(c, q, k, v)
 
 
+@case((1, 8, 4, 6), low=-2.0, high=2.0)
+def attention_by_einsum(c):
+    # As torch.einsum is exported.
+    q, k, v = (heads(c, linear(c, tokens(c, 8, 24), 8, 8), 24, 2, (0, 2, 1, 3)) for _ in range(3))
+    products = c.add("Einsum", c.add("Mul", q, np.float32(0.5)), k, equation="b h i d, b h j d -> b h i j")
+    softmax = c.add("Softmax", c.add("Add", products, c.uniform(2, 24, 24)), axis=-1)
+    return c.add("Einsum", softmax, v, equation="bhij,bhjd->bhid")
+
+
+@case((1, 8, 4, 4), low=-2.0, high=2.0)
+def attention_by_an_einsum_of_another_order(c):
+    # The second sum is over the queries.
+    q, k, v = (heads(c, linear(c, tokens(c, 8, 16), 8, 8), 16, 2, (0, 2, 1, 3)) for _ in range(3))
+    softmax = c.add("Softmax", c.add("Einsum", q, k, equation="bhid,bhjd->bhij"), axis=-1)
+    return c.add("Einsum", softmax, v, equation="bhji,bhjd->bhid")
+
+
+@case((2, 8, 5, 6), low=-2.0, high=2.0)
+def pad_of_nothing_and_pad_that_moves(c):
+    value = c.add("Pad", rows(c), c.int64(0, 0, 0, 0, 0, 0, 0, 0))
+    value = c.add("Pad", linear(c, value, 8, 8), c.int64(0, 0, 1, 0, 0, 0, 1, 0))
+    return linear(c, value, 8, 8)
+
+
 # Rearrangements
 
 
