@@ -14,7 +14,79 @@ struct fused {
 };
 
 /* Batch 2, one thread. */
-static const struct fused cases[] = {};
+static const struct fused cases[] = {
+        {"layer_norm_written_out", "Input Transpose LayerNorm"},
+        {"layer_norm_with_a_square_as_a_product", "Input Transpose LayerNorm"},
+        {"layer_normalization_of_opset_17", "Input Transpose LayerNorm"},
+        {"layer_normalization_of_opset_17_over_two_dimensions", "Input LayerNormalization"},
+        {"layer_norm_over_channels_that_are_not_last",
+         "Input ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add"},
+        {"layer_norm_whose_difference_is_read_elsewhere",
+         "Input Transpose ReduceMean Sub Pow ReduceMean Add Sqrt Copy Div Mul Add Add"},
+        {"layer_norm_whose_mean_is_read_elsewhere",
+         "Input Transpose ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add Mul"},
+        {"layer_norm_with_an_epsilon_for_each_row",
+         "Input Transpose ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add"},
+        {"layer_norm_whose_gamma_is_not_along_the_row",
+         "Input Transpose ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add"},
+        {"layer_norm_of_a_power_of_3",
+         "Input Transpose ReduceMean Sub Copy Abs Pow ReduceMean Add Sqrt Div Mul Add"},
+        {"gelu_as_pytorch_writes_it", "Input GeluErf"},
+        {"gelu_with_the_half_first", "Input GeluErf"},
+        {"gelu_with_the_half_at_the_sum", "Input GeluErf"},
+        {"gelu_with_another_divisor", "Input Copy Div Erf Add Mul Mul"},
+        {"gelu_with_another_factor", "Input Copy Div Erf Add Mul Mul"},
+        {"gelu_of_one_value_times_another", "Input Copy Div Erf Abs Add Mul Mul"},
+        {"gelu_whose_erf_is_read_elsewhere", "Input Copy Div Erf Copy Add Mul Mul Sub"},
+        {"product_with_bias_gelu_and_residual", "Input Transpose InnerProduct+GeluErf InnerProduct+Add"},
+        {"product_of_few_rows", "Input Transpose InnerProduct"},
+        {"product_whose_sum_has_a_bias_for_each_row", "Input Transpose InnerProduct Add"},
+        {"product_read_before_and_after_its_bias", "Input Transpose InnerProduct Copy Add Mul"},
+        {"product_flattened_around_a_gemm", "Input Transpose InnerProduct"},
+        {"product_in_another_order_of_rows_with_residual", "Input Transpose InnerProduct InnerProduct+Add"},
+        {"product_of_columns_is_not_one_of_rows", "Input InnerProduct Transpose"},
+        {"convnext_of_two_blocks_batch_2",
+         "Input Conv LayerNorm Conv LayerNorm InnerProduct+GeluErf InnerProduct+Add Conv LayerNorm "
+         "InnerProduct+GeluErf InnerProduct+Add LayerNorm Conv Conv LayerNorm InnerProduct+GeluErf "
+         "InnerProduct+Add GlobalAveragePool LayerNorm"},
+        {"layer_scale_that_is_along_the_height", "Input Transpose InnerProduct Mul Reorder"},
+        {"layer_scale_of_a_product_that_is_read_elsewhere", "Input Transpose InnerProduct Copy Mul Add"},
+        {"attention_of_vit_batch_2", "Input Transpose InnerProduct Attention InnerProduct+Add"},
+        {"attention_of_three_products_with_odd_sizes",
+         "Input Transpose InnerProduct InnerProduct InnerProduct Attention InnerProduct"},
+        {"attention_with_gathered_heads_and_a_bias", "Input Transpose InnerProduct Attention"},
+        {"attention_in_windows_with_bias_and_mask_batch_2",
+         "Input Transpose InnerProduct Attention InnerProduct+Add"},
+        {"attention_in_a_grid_of_a_convolution",
+         "Input Conv LayerNorm InnerProduct Attention InnerProduct+Add Conv Reorder"},
+        {"attention_of_fewer_queries_than_keys",
+         "Input Transpose Slice InnerProduct InnerProduct InnerProduct Attention"},
+        {"attention_whose_softmax_is_read_elsewhere",
+         "Input Transpose InnerProduct Transpose Gather Gather Gather Transpose MatMul Softmax MatMul "
+         "ReduceMean Add"},
+        {"attention_whose_softmax_is_over_queries",
+         "Input Transpose InnerProduct Transpose Gather Gather Gather Transpose MatMul Softmax MatMul"},
+        {"attention_scaled_after_its_bias", "Input Transpose InnerProduct Transpose Gather Gather Gather "
+                                            "Transpose MatMul Add Mul Softmax MatMul"},
+        {"attention_with_a_bias_for_each_key_alone",
+         "Input Transpose InnerProduct Transpose Gather Gather Gather Transpose MatMul Add Softmax MatMul"},
+        {"attention_with_an_addend_that_is_computed",
+         "Input Transpose InnerProduct Transpose Gather Gather Gather Transpose ReduceMean MatMul Add "
+         "Softmax MatMul"},
+        {"attention_of_large_products", "Input Transpose InnerProduct Attention"},
+        {"attention_by_einsum",
+         "Input Transpose InnerProduct InnerProduct InnerProduct Attention Transpose"},
+        {"attention_by_an_einsum_of_another_order",
+         "Input Transpose InnerProduct Transpose InnerProduct Transpose InnerProduct Transpose Einsum "
+         "Softmax Einsum"},
+        {"pad_of_nothing_and_pad_that_moves", "Input Transpose InnerProduct Pad InnerProduct"},
+        {"transposes_that_cancel_around_an_activation", "Input Relu Sub"},
+        {"transposes_that_do_not_cancel", "Input Relu Sub Reorder"},
+        {"sum_of_a_value_and_its_transpose", "Input Relu Transpose Add"},
+        {"sum_of_two_transposes", "Input Copy Relu Abs Add Transpose"},
+        {"transpose_read_by_a_row_product_and_an_activation", "Input Conv InnerProduct Relu Add"},
+        {"gather_and_slice_of_rows_before_a_product", "Input Transpose Slice Gather Slice InnerProduct Add"},
+};
 
 static void steps_of(char *text, size_t size, const char *name) {
         _cleanup_(model_freep) struct model *model = NULL;
