@@ -21,9 +21,14 @@ struct native {
                      size_t c_stride, bool accumulate);
         size_t gemm_rows, gemm_columns;
 
-        /* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for each row of k; x and y may be the same. */
+        /* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for each row of k; x and y may be the
+         * same. */
         void (*layer_norm)(size_t rows, size_t k, const float *x, const float *gamma, const float *beta,
                            float epsilon, float *y);
+
+        /* y = gelu(x + bias) for rows of n, x_stride and y_stride elements apart; bias [n] or NULL. */
+        void (*gelu)(size_t rows, size_t n, const float *x, size_t x_stride, const float *bias, float *y,
+                     size_t y_stride);
 
         /* s [rows, gemm_columns]: each column becomes 2^(s - its maximum), not yet divided by the sum;
          * inverses [gemm_columns]: one by the sum of each. */

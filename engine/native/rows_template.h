@@ -99,3 +99,43 @@ static void softmax_columns(float *s, size_t rows, float *inverses) {
         for (size_t v = 0; v < NATIVE_GEMM_VECTORS; v++)
                 store(inverses + v * LANES, 1 / sums[v]);
 }
+
+/* ---- Gelu ---- */
+
+/* x / 2 * (1 + erf(x / sqrt(2))). erf(x / sqrt(2)) / x is a polynomial of degree 12 in u, where x^2 from 0
+ * to 25 is u from -1 to 1: the expansion in Chebyshev polynomials, as powers. Beyond 5, where erf is 1 but
+ * for 6e-7, it stays what it is there. The error is below 2e-6 for x between -7 and 7. */
+INLINE vec gelu_vector(vec x) {
+        vec inside = at_most(at_least(x, splat(-5)), splat(5)), half = x * 0.5f;
+        vec u = inside * inside * 0.08f - 1.0f, p;
+
+        p = u * 0.00147075278f + -0.00335346196f;
+        p = p * u + 0.0027491923f;
+        p = p * u + -0.00505383346f;
+        p = p * u + 0.013533055f;
+        p = p * u + -0.0226142498f;
+        p = p * u + 0.0324721796f;
+        p = p * u + -0.0464262566f;
+        p = p * u + 0.0629535173f;
+        p = p * u + -0.0809025648f;
+        p = p * u + 0.103035859f;
+        p = p * u + -0.140591818f;
+        p = p * u + 0.282727637f;
+        return half * inside * p + half;
+}
+
+static void gelu(size_t rows, size_t n, const float *x, size_t x_stride, const float *bias, float *y,
+                 size_t y_stride) {
+        for (size_t r = 0; r < rows; r++, x += x_stride, y += y_stride) {
+                size_t i = 0;
+
+                for (; i + LANES <= n; i += LANES)
+                        store(y + i, gelu_vector(bias ? load(x + i) + load(bias + i) : load(x + i)));
+                if (i < n) {
+                        vec rest = load_lanes(x + i, n - i);
+
+                        store_lanes(y + i, gelu_vector(bias ? rest + load_lanes(bias + i, n - i) : rest),
+                                    n - i);
+                }
+        }
+}

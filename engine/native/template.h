@@ -259,6 +259,7 @@ const struct native NATIVE = {
         .gemm_rows = NATIVE_GEMM_ROWS,
         .gemm_columns = COLUMNS,
         .layer_norm = layer_norm,
+        .gelu = gelu,
         .softmax_columns = softmax_columns,
         .winograd_gather = {gather_2, gather_4},
         .winograd_scatter = {scatter_2, scatter_4},
