@@ -256,6 +256,8 @@ static bool place_result(struct match *match, const struct shape *source, struct
         size_t row = source->rank > 0 ? source->dims[source->rank - 1] : 0, heads = 1, heads_step = a->depth;
         size_t out_row, n;
 
+        if (row == 0)
+                return false;
         for (size_t d = 0; d + 1 < trace.rank; d++)
                 for (size_t i = 0; i < trace.dims[d].n_atoms; i++) {
                         struct trace_atom atom = trace.dims[d].atoms[i];
@@ -285,7 +287,6 @@ static bool place_result(struct match *match, const struct shape *source, struct
         if (!trace_covers(&trace, ret_shape))
                 return false;
 
-        n = SIZE_MAX;
         if (!match_strides(&trace, 0, trace.rank - 2, ATTENTION_MAX_BATCH_DIMS, a->batch, &a->n_batch_dims,
                            a->strides[ATTENTION_OUT].batch))
                 return false;

@@ -82,8 +82,10 @@ struct node {
         const char *fused;     /* "+Clip", for tables; or NULL */
         int64_t fused_pads[4]; /* top, left, bottom, right, to be added to the operator's own */
         bool channels_last;    /* Conv: input and output are better [N, H, W, C] in memory */
-        const struct attention *attention; /* Attention: where its matrices lie */
         bool pads_count;       /* AveragePool: the fused padding counts as elements */
+
+        /* Attention: where its matrices lie. */
+        const struct attention *attention;
 };
 
 struct kept_tensor; /* a tensor that an attribute refers to */

@@ -42,7 +42,8 @@ const struct layout *layout_strided(struct kernels *kernels, const struct shape 
 const struct layout *layout_channels_last(struct kernels *kernels,
                                           const struct shape *shape); /* [N, C, H, W] as NHWC */
 
-/* [columns, rows, 1, 1]: columns in panels of 32, [columns / 32, rows, 32], the last one padded with zeros. */
+/* [columns, rows, 1, 1]: columns in panels of 32, [columns / 32, rows, 32], the last one padded with zeros.
+ */
 const struct layout *layout_panels_of_32(struct kernels *kernels, const struct shape *shape);
 
 bool layout_equal(const struct layout *a, const struct layout *b);

@@ -51,7 +51,8 @@ const struct layout *layout_panels_of_32(struct kernels *kernels, const struct s
         dnnl_dims_t dims;
 
         dims_from_shape(dims, shape);
-        if (dnnl_memory_desc_init_by_tag(&md, (int)shape->rank, dims, dnnl_f32, dnnl_Abcd32a) != dnnl_success)
+        if (dnnl_memory_desc_init_by_tag(&md, (int)shape->rank, dims, dnnl_f32, dnnl_Abcd32a) !=
+            dnnl_success)
                 return NULL;
         return layout_from_md(kernels, &md);
 }

@@ -107,8 +107,8 @@ static const struct operator operators[] = {
         {"Xor", 7, OPERATOR_NEWEST, 2, binary_infer, binary_fold, binary_lower},
 };
 
-/* Made by simplify.c, fuse.c and the passes before it. ScaleShift: y = x * scale + shift, a pair of constants
- * for each channel. Those without infer are made of values whose shapes are known. */
+/* Made by simplify.c, fuse.c and the passes before it. ScaleShift: y = x * scale + shift, a pair of
+ * constants for each channel. Those without infer are made of values whose shapes are known. */
 static const struct operator internal_operators[] = {
         {"Attention", 1, 1, 5, NULL, NULL, attention_lower},
         {"GeluErf", 1, 1, 1, unary_infer, NULL, unary_lower},

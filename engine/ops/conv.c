@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <string.h>
 
 #include "engine/ops/families.h"
 
@@ -98,6 +99,11 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
                         return error_no_memory(error);
         }
         r = kernel_conv_new(&kernel, kernels, spec, error);
+        if (r >= 0 && node->channels_last && strncmp(kernel_name(kernel), "ref", 3) == 0) {
+                /* oneDNN has nothing fast for this convolution in that layout. */
+                spec->src_layout = spec->dst_layout = NULL;
+                r = kernel_conv_new(&kernel, kernels, spec, error);
+        }
         if (r < 0)
                 return r;
         last = kernel_n_args(kernel) - 1;

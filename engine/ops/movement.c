@@ -201,7 +201,8 @@ OPERATOR_FOLD(transpose) {
 /* From or to [N, H, W, C]? */
 static bool transposes_layout(const size_t *permutation, size_t rank) {
         return rank == 4 && permutation[0] == 0 &&
-               ((permutation[1] == 2 && permutation[2] == 3) || (permutation[1] == 3 && permutation[2] == 1));
+               ((permutation[1] == 2 && permutation[2] == 3) ||
+                (permutation[1] == 3 && permutation[2] == 1));
 }
 
 /* What lies in memory as the result needs it is there already: [N, C, H, W] with the channels last is

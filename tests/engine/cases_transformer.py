@@ -85,11 +85,10 @@ def layer_norm_whose_gamma_is_not_along_the_row(c):
 
 
 @case((2, 8, 3, 4), opset=14)
-def layer_norm_of_a_power_of_3(c):
+def layer_norm_of_a_power_of_4(c):
     value = rows(c)
-    mean = c.add("ReduceMean", value, axes=[-1])
-    centred = c.add("Sub", value, mean)
-    variance = c.add("ReduceMean", c.add("Pow", c.add("Abs", centred), np.float32(3)), axes=[-1])
+    centred = c.add("Sub", value, c.add("ReduceMean", value, axes=[-1]))
+    variance = c.add("ReduceMean", c.add("Pow", centred, np.float32(4)), axes=[-1])
     root = c.add("Sqrt", c.add("Add", variance, np.float32(1e-5)))
     return c.add("Add", c.add("Mul", c.add("Div", centred, root), c.uniform(8)), c.uniform(8))
 
