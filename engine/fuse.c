@@ -36,7 +36,7 @@ static struct node *only_producer(const struct fusion *fusion, const struct node
 
 /* A convolution, or what becomes one. */
 static bool is_conv(const struct fusion *fusion, const struct node *node) {
-        return is(node, "Conv") ||
+        return is(node, "Conv") || is(node, "InnerProduct") ||
                (is(node, "ScaleShift") && fusion->graph->values[node->inputs[0]].shape.rank == 4);
 }
 
@@ -239,6 +239,33 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
         node_kill(pad);
 }
 
+/* ---- layout ---- */
+
+static bool is_transpose(const struct node *node, const int64_t permutation[4]) {
+        const struct attribute *perm = node_attribute(node, "perm");
+
+        return perm && perm->type == ATTRIBUTE_INTS && perm->n == 4 &&
+               memcmp(perm->ints, permutation, 4 * sizeof(*permutation)) == 0;
+}
+
+/* A convolution beside a Transpose from or to [N, H, W, C] works on that layout, in which the Transpose is
+ * nothing. */
+static void mark_channels_last(const struct fusion *fusion) {
+        static const int64_t from[] = {0, 3, 1, 2}, to[] = {0, 2, 3, 1};
+
+        for (size_t i = 0; i < fusion->graph->n_nodes; i++) {
+                struct node *node = &fusion->graph->nodes[i], *before;
+
+                if (!is(node, "Conv") && !is(node, "Transpose"))
+                        continue;
+                before = producer(fusion, node->inputs[0]);
+                if (is(node, "Conv") && is(before, "Transpose") && is_transpose(before, from))
+                        node->channels_last = true;
+                if (is(node, "Transpose") && is(before, "Conv") && is_transpose(node, to))
+                        before->channels_last = true;
+        }
+}
+
 int graph_fuse(struct graph *graph, struct error *error) {
         _cleanup_(fusion_release) struct fusion fusion = {
                 .graph = graph,
@@ -249,6 +276,7 @@ int graph_fuse(struct graph *graph, struct error *error) {
 
         if (!fusion.uses || !fusion.producers)
                 return error_no_memory(error);
+        mark_channels_last(&fusion);
         for (size_t i = 0; i < graph->n_nodes; i++) {
                 struct node *node = &graph->nodes[i];
 

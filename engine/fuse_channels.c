@@ -419,13 +419,17 @@ static int trace_node(struct tracing *t, struct node node, struct error *error) 
         return r < 0 ? r : node_append(t, &node, error);
 }
 
-/* Most networks have nothing of the kind. */
+/* Most networks have nothing of the kind; and where nothing is a convolution, axis 1 may be any. */
 static bool has_moves(const struct graph *graph) {
-        for (size_t i = 0; i < graph->n_nodes; i++)
-                if (is(&graph->nodes[i], "Slice") || is(&graph->nodes[i], "Split") ||
-                    is(&graph->nodes[i], "Transpose"))
-                        return true;
-        return false;
+        bool moves = false, convolutions = false;
+
+        for (size_t i = 0; i < graph->n_nodes; i++) {
+                const struct node *node = &graph->nodes[i];
+
+                moves |= is(node, "Slice") || is(node, "Split") || is(node, "Transpose");
+                convolutions |= is(node, "Conv");
+        }
+        return moves && convolutions;
 }
 
 int graph_fuse_channels(struct graph *graph, struct error *error) {

@@ -19,6 +19,7 @@
 
 #define VALUE_NONE UINT32_MAX /* an optional input or output that is left out */
 
+struct attention;
 struct operator;
 
 struct value {
@@ -94,7 +95,11 @@ struct node {
         const struct node *parts; /* "ConvPair": the two that it does, in the pool */
         const char *fused;        /* "+Clip", for tables; or NULL */
         int64_t fused_pads[4];    /* top, left, bottom, right, to be added to the operator's own */
+        bool channels_last;       /* Conv: input and output are better [N, H, W, C] in memory */
         bool pads_count;          /* AveragePool: the fused padding counts as elements */
+
+        /* Attention: where its matrices lie. */
+        const struct attention *attention;
 };
 
 struct kept_tensor; /* a tensor that an attribute refers to */

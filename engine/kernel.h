@@ -64,6 +64,10 @@ const struct layout *layout_pixels(struct kernels *kernels, const struct shape *
 /* Elements from one pixel to the next of a layout of that kind; 0: it is of another kind. */
 size_t layout_pixel(const struct layout *layout);
 
+/* [columns, rows, 1, 1]: columns in panels of 32, [columns / 32, rows, 32], the last one padded with zeros.
+ */
+const struct layout *layout_panels_of_32(struct kernels *kernels, const struct shape *shape);
+
 bool layout_equal(const struct layout *a, const struct layout *b);
 size_t layout_bytes(const struct layout *layout);
 struct shape layout_shape(const struct layout *layout);

@@ -102,6 +102,17 @@ size_t layout_pixel(const struct layout *layout) {
         return (size_t)pixel;
 }
 
+const struct layout *layout_panels_of_32(struct kernels *kernels, const struct shape *shape) {
+        dnnl_memory_desc_t md;
+        dnnl_dims_t dims;
+
+        dims_from_shape(dims, shape);
+        if (dnnl_memory_desc_init_by_tag(&md, (int)shape->rank, dims, dnnl_f32, dnnl_Abcd32a) !=
+            dnnl_success)
+                return NULL;
+        return layout_from_md(kernels, &md);
+}
+
 bool layout_equal(const struct layout *a, const struct layout *b) {
         return a == b || dnnl_memory_desc_equal(&a->md, &b->md);
 }

@@ -14,12 +14,18 @@ static const struct operator operators[] = {
 #include "engine/ops/operators.inc"
 };
 
-/* Made by simplify.c and fuse.c. ScaleShift: y = x * scale + shift, a pair of constants for each channel. */
+/* Made by simplify.c, fuse.c and the passes before it. ScaleShift: y = x * scale + shift, a pair of
+ * constants for each channel. Those without infer are made of values whose shapes are known. */
 static const struct operator internal_operators[] = {
+        {"Attention", 1, 1, 5, NULL, NULL, attention_lower},
         {"Channels", 1, 1, OPERATOR_VARIADIC, channels_infer, NULL, channels_lower},
         {"ConvPair", 1, 1, 5, conv_pair_infer, NULL, conv_pair_lower},
+        {"GeluErf", 1, 1, 1, unary_infer, NULL, unary_lower},
+        {"InnerProduct", 1, 1, 3, NULL, NULL, inner_product_lower},
+        {"LayerNorm", 1, 1, 3, NULL, NULL, layer_norm_rows_lower},
         {"ScaleShift", 1, 1, 3, scale_shift_infer, NULL, scale_shift_lower},
         {"Silu", 1, 1, 1, unary_infer, NULL, unary_lower},
+        {"View", 1, 1, 1, NULL, NULL, view_lower},
 };
 
 /* Rows are sorted by type; a type may have several, for different versions. */

@@ -8,8 +8,10 @@
 #include "engine/fuse.h"
 #include "engine/fuse_channels.h"
 #include "engine/fuse_input.h"
+#include "engine/fuse_rows.h"
 #include "engine/independence.h"
 #include "engine/plan_internal.h"
+#include "engine/rearrange.h"
 #include "engine/specialise.h"
 
 static int shape_of_input(struct shape *ret_shape, const struct model *model,
@@ -120,6 +122,10 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
                 r = graph_specialise(plan->graph, &input, error);
         if (r >= 0)
                 r = check_values(plan, error);
+        if (r >= 0)
+                r = graph_fuse_rows(plan->graph, error);
+        if (r >= 0)
+                r = graph_rearrange(plan->graph, error);
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
         if (r >= 0)

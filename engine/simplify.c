@@ -7,6 +7,7 @@
 #include "engine/operator.h"
 #include "engine/ops/families.h"
 #include "engine/origin.h"
+#include "engine/simplify_internal.h"
 
 int node_error(struct error *error, int code, const struct node *node) {
         return error_prefix(error, code, "node '%s': %s (opset %d)", node->name, node->type, node->opset);
@@ -142,8 +143,8 @@ static struct tensor *floats_of(const struct graph *graph, const struct node *no
         return tensor && tensor->dtype == DTYPE_F32 && tensor->n_elements == n ? tensor : NULL;
 }
 
-static int add_constant(struct graph *graph, uint32_t *ret_value, const char *base, const char *what,
-                        struct tensor *tensor, struct error *error) {
+int simplify_add_constant(struct graph *graph, uint32_t *ret_value, const char *base, const char *what,
+                          struct tensor *tensor, struct error *error) {
         const char *name = pool_printf(graph->pool, "%s:%s", base, what);
         int r;
 
@@ -238,9 +239,9 @@ static int fold_into_conv(struct graph *graph, struct node *conv, struct tensor 
         if (!inputs)
                 return error_no_memory(error);
         inputs[0] = conv->inputs[0];
-        r = add_constant(graph, &inputs[1], conv->name, "weights", weights, error);
+        r = simplify_add_constant(graph, &inputs[1], conv->name, "weights", weights, error);
         if (r >= 0)
-                r = add_constant(graph, &inputs[2], conv->name, "bias", bias, error);
+                r = simplify_add_constant(graph, &inputs[2], conv->name, "bias", bias, error);
         if (r < 0)
                 return r;
         conv->inputs = inputs;
@@ -291,9 +292,9 @@ static int simplify_batch_normalization(struct graph *graph, struct node *node, 
         if (!inputs)
                 return error_no_memory(error);
         inputs[0] = input;
-        r = add_constant(graph, &inputs[1], node->name, "scale", scale, error);
+        r = simplify_add_constant(graph, &inputs[1], node->name, "scale", scale, error);
         if (r >= 0)
-                r = add_constant(graph, &inputs[2], node->name, "shift", shift, error);
+                r = simplify_add_constant(graph, &inputs[2], node->name, "shift", shift, error);
         if (r < 0)
                 return r;
         node->inputs = inputs;
@@ -319,7 +320,7 @@ static int scale_input(struct graph *graph, struct node *node, size_t input, flo
         r = tensor_scale_rows(&scaled, graph->values[node->inputs[input]].constant, factors, error);
         if (r < 0)
                 return r;
-        return add_constant(graph, &node->inputs[input], node->name, what, scaled, error);
+        return simplify_add_constant(graph, &node->inputs[input], node->name, what, scaled, error);
 }
 
 /* A bias of one value becomes a row of them, as long as the constant second matrix is wide. */
@@ -338,7 +339,7 @@ static int widen_bias(struct graph *graph, struct node *node, struct error *erro
                 return r;
         for (size_t i = 0; i < row->n_elements; i++)
                 tensor_set(row, i, tensor_real(c, 0), 0);
-        return add_constant(graph, &node->inputs[2], node->name, "row", row, error);
+        return simplify_add_constant(graph, &node->inputs[2], node->name, "row", row, error);
 }
 
 static bool is_float_constant(const struct graph *graph, const struct node *node, size_t input) {
@@ -418,6 +419,8 @@ int graph_simplify(struct graph *graph, struct error *error) {
                         r = simplify_batch_normalization(graph, node, uses, producers, &aliases, error);
                 else if (is(node, "Gemm"))
                         r = simplify_gemm(graph, node, error);
+                else if (is(node, "Mul") && node_output(node, 0) != VALUE_NONE)
+                        r = simplify_layer_scale(graph, node, uses, producers, &aliases, error);
                 if (r < 0)
                         return node_error(error, r, node);
         }

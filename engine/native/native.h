@@ -6,6 +6,7 @@
  *
  * gemm: c = clip(a * b + bias + c), the right operand b [k, gemm_columns] dense and aligned to a vector.
  */
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -31,6 +32,21 @@ struct gemm_result {
         float low, high;   /* clip to; -INFINITY, INFINITY: not at all */
 };
 
+/* Rows of k elements that lie side by side. */
+static inline struct gemm_left gemm_rows_of(const float *at, size_t stride, size_t k) {
+        return (struct gemm_left){.at = at, .stride = stride, .n_blocks = 1, .block = k, .next = at};
+}
+
+/* A tile of all columns, row-major, as it is. */
+static inline struct gemm_result gemm_tile(float *at, size_t columns, size_t lanes) {
+        return (struct gemm_result){.at = at,
+                                    .stride = columns,
+                                    .step = lanes,
+                                    .columns = columns,
+                                    .low = -INFINITY,
+                                    .high = INFINITY};
+}
+
 struct native {
         const char *isa; /* "avx512", for names of kernels */
         size_t lanes;    /* floats in a vector */
@@ -38,6 +54,19 @@ struct native {
         /* 1 <= rows <= gemm_rows */
         void (*gemm)(size_t rows, const struct gemm_left *a, const float *b, const struct gemm_result *c);
         size_t gemm_rows, gemm_columns;
+
+        /* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta for each row of k; x and y may be the
+         * same. */
+        void (*layer_norm)(size_t rows, size_t k, const float *x, const float *gamma, const float *beta,
+                           float epsilon, float *y);
+
+        /* y = gelu(x + bias) for rows of n, x_stride and y_stride elements apart; bias [n] or NULL. */
+        void (*gelu)(size_t rows, size_t n, const float *x, size_t x_stride, const float *bias, float *y,
+                     size_t y_stride);
+
+        /* s [rows, gemm_columns]: each column becomes 2^(s - its maximum), not yet divided by the sum;
+         * inverses [gemm_columns]: one by the sum of each. */
+        void (*softmax_columns)(float *s, size_t rows, float *inverses);
 
         winograd_gather *winograd_gather[2]; /* F(2x2, 3x3), F(4x4, 3x3) */
         winograd_scatter *winograd_scatter[2];

@@ -306,12 +306,17 @@ INLINE void output_4(const vec m[6], vec out[4]) {
 DEFINE_WINOGRAD(2, 4)
 DEFINE_WINOGRAD(4, 6)
 
+#include "engine/native/rows_template.h"
+
 const struct native NATIVE = {
         .isa = NATIVE_ISA,
         .lanes = NATIVE_LANES,
         .gemm = gemm,
         .gemm_rows = NATIVE_GEMM_ROWS,
         .gemm_columns = COLUMNS,
+        .layer_norm = layer_norm,
+        .gelu = gelu,
+        .softmax_columns = softmax_columns,
         .winograd_gather = {gather_2, gather_4},
         .winograd_scatter = {scatter_2, scatter_4},
 #ifdef NATIVE_CONV

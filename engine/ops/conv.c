@@ -194,7 +194,9 @@ static int conv_alternatives(struct alternatives *alternatives, struct lowering 
         struct kernels *kernels = lowering_kernels(lowering);
         unsigned winograd = lowering_takes_winograd(lowering) ? conv_winograd_usual(spec) : 0;
         const struct layout *src =
-                spec->src.dims[1] > INPUT_MAX_CHANNELS ? layout_channels_last(kernels, &spec->src) : NULL;
+                spec->src.dims[1] > INPUT_MAX_CHANNELS || node->channels_last
+                        ? layout_channels_last(kernels, &spec->src)
+                        : NULL;
         const struct layout *dst = layout_channels_last(kernels, &spec->dst);
         bool usual = false, wide = native_best()->lanes >= WIDE_LANES;
         int r;
@@ -217,8 +219,9 @@ static int conv_alternatives(struct alternatives *alternatives, struct lowering 
         alternatives->usual = usual ? 0 : alternatives->n;
         if (winograd && !usual)
                 alternatives->usual = winograd == 4 ? 0 : 1;
-        /* AVX-512's kernels want channels last, as ours do; AVX2's are for blocks of channels. */
-        if (wide)
+        /* AVX-512's kernels want channels last, as ours do; AVX2's are for blocks of channels, where nothing
+         * beside them wants the channels last. */
+        if (wide || node->channels_last)
                 add_onednn(alternatives, lowering, spec, src, dst, false, false);
         if (!wide || alternatives->n == 0)
                 add_onednn(alternatives, lowering, spec, NULL, NULL, false, alternatives->n == 0);

@@ -35,10 +35,13 @@ OPERATOR_INFER(pad);
 OPERATOR_LOWER(pad);
 
 /* Those of operators that only simplify.c and fuse.c make. */
+OPERATOR_LOWER(attention);
 OPERATOR_INFER(channels);
 OPERATOR_LOWER(channels);
 OPERATOR_INFER(conv_pair);
 OPERATOR_LOWER(conv_pair);
+OPERATOR_LOWER(inner_product);
+OPERATOR_LOWER(layer_norm_rows);
 OPERATOR_INFER(scale_shift);
 OPERATOR_LOWER(scale_shift);
 

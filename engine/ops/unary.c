@@ -29,6 +29,7 @@ size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, co
                 {"Exp", {.kind = ELTWISE_EXP}},
                 {"Sqrt", {.kind = ELTWISE_SQRT}},
                 {"Abs", {.kind = ELTWISE_ABS}},
+                {"GeluErf", {.kind = ELTWISE_GELU_ERF}},
                 {"Silu", {.kind = ELTWISE_SWISH, .alpha = 1}},
         };
 

@@ -26,6 +26,7 @@ import cases_memory  # noqa: F401
 import cases_models  # noqa: F401
 import cases_operators  # noqa: F401
 import cases_shape  # noqa: F401
+import cases_transformer  # noqa: F401
 import cases_watch  # noqa: F401
 import cases_winograd  # noqa: F401
 from onnx_case import CASES, Case
