@@ -433,8 +433,9 @@ int graph_fuse_channels(struct graph *graph, struct error *error) {
         _cleanup_(tracing_release) struct tracing t = {.graph = graph, .n_values = graph->n_values};
         int r;
 
-        /* The kernels that take other orders, and that copy channels fast, are our own. */
-        if (!native_best()->conv[0] || !has_moves(graph))
+        /* The kernels that take other orders, and that copy channels fast, are our own. Values that are
+         * watched must exist as they are. */
+        if (!native_best()->conv[0] || graph->n_watched > 0 || !has_moves(graph))
                 return 0;
         t.origins = calloc(n, sizeof(*t.origins));
         t.moved = calloc(n, sizeof(*t.moved));
