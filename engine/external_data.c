@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "engine/origin.h"
 
@@ -37,6 +38,22 @@ static bool location_is_inside(const char *location) {
                 p += n + (p[n] == '/');
         }
         return location[0] != '\0' && strchr(location, '\\') == NULL;
+}
+
+/* A link among the folders of location would leave the directory as well as "..". */
+static int folders_check(const char *directory, const char *location, struct error *error) {
+        for (const char *p = strchr(location, '/'); p; p = strchr(p + 1, '/')) {
+                int n = (int)(p - location);
+                char path[PATH_MAX];
+                struct stat st;
+
+                if ((size_t)snprintf(path, sizeof(path), "%s/%.*s", directory, n, location) >= sizeof(path))
+                        return error_set(error, ERROR_LIMIT, "external data: the path is too long");
+                if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+                        return error_set(error, ERROR_INVALID, "external data: '%.*s' is no directory", n,
+                                         location);
+        }
+        return 0;
 }
 
 void external_data_release(struct external_data *external) {
@@ -92,6 +109,9 @@ int external_data_read(struct tensor **ret_tensor, struct external_data *externa
                                  location);
         if (!external->directory)
                 return error_set(error, ERROR_INVALID, "external data in a model that has no directory");
+        r = folders_check(external->directory, location, error);
+        if (r < 0)
+                return r;
         text = entry_find(proto, "offset");
         if (text) {
                 r = number_read(&offset, text, "offset", error);

@@ -129,6 +129,29 @@ int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shap
         return 0;
 }
 
+static size_t work_bytes(const struct graph *graph, uint32_t value) {
+        const struct value *v = value == VALUE_NONE ? NULL : &graph->values[value];
+
+        return v && v->known ? shape_elements(&v->shape) * dtype_bytes(v->dtype) : 0;
+}
+
+int graph_charge_work(struct graph *graph, const struct node *node, struct error *error) {
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < node->n_inputs; i++)
+                if (node->inputs[i] != VALUE_NONE && graph->values[node->inputs[i]].constant)
+                        bytes += work_bytes(graph, node->inputs[i]);
+        for (size_t i = 0; i < node->n_outputs; i++)
+                bytes += work_bytes(graph, node->outputs[i]);
+        if (bytes > graph->work_bytes_left)
+                return error_set(error, ERROR_LIMIT,
+                                 "constants are made from others by reading and writing more than %u times "
+                                 "what may be made (%zu MiB and %u times the bytes of the file's own)",
+                                 GRAPH_WORK_FACTOR, GRAPH_DERIVED_BASE_BYTES >> 20, GRAPH_DERIVED_FACTOR);
+        graph->work_bytes_left -= bytes;
+        return 0;
+}
+
 void graph_set_constant(struct graph *graph, uint32_t value, struct tensor *tensor) {
         struct value *v = &graph->values[value];
 

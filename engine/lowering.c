@@ -81,10 +81,24 @@ int lowering_place(struct lowering *lowering, const struct layout *layout, struc
 
         if (!layout)
                 return error_no_memory(error);
+        if (layout_bytes(layout) > lowering->plan->allowance.run_bytes)
+                return error_set(error, ERROR_LIMIT,
+                                 "activations of %zu bytes; the limit for a model of its weights is %zu",
+                                 layout_bytes(layout), lowering->plan->allowance.run_bytes);
         r = buffer_add(lowering, NULL, layout_bytes(layout), &operand.buffer, error);
         if (r < 0)
                 return r;
         *ret_operand = operand;
+        return 0;
+}
+
+static int charge_packed(struct plan *plan, size_t bytes, struct error *error) {
+        if (bytes > plan->allowance.packed_bytes ||
+            plan->packed_bytes > plan->allowance.packed_bytes - bytes)
+                return error_set(error, ERROR_LIMIT,
+                                 "weights of more than %zu bytes in the layouts of kernels",
+                                 plan->allowance.packed_bytes);
+        plan->packed_bytes += bytes;
         return 0;
 }
 
@@ -108,7 +122,9 @@ int lowering_constant(struct lowering *lowering, struct tensor *tensor, const st
         struct packed *packed;
         int r;
 
-        r = weights_pack(&packed, lowering->weights, tensor, as, want, error);
+        r = charge_packed(lowering->plan, layout_equal(as, want) ? 0 : layout_bytes(want), error);
+        if (r >= 0)
+                r = weights_pack(&packed, lowering->weights, tensor, as, want, error);
         if (r < 0)
                 return r;
         return packed_place(lowering, packed, want, ret_operand, error);
@@ -122,14 +138,17 @@ int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, con
 
         if (!layout)
                 return error_no_memory(error);
-        r = weights_pack_form(&packed, lowering->weights, tensor, form, layout_bytes(layout), packer, params,
-                              error);
+        r = charge_packed(lowering->plan, layout_bytes(layout), error);
+        if (r >= 0)
+                r = weights_pack_form(&packed, lowering->weights, tensor, form, layout_bytes(layout), packer,
+                                      params, error);
         if (r < 0)
                 return r;
         return packed_place(lowering, packed, layout, ret_operand, error);
 }
 
 void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes) {
+        lowering->plan->kept_bytes += n_bytes;
         return pool_copy(lowering->plan->pool, bytes, MAX(n_bytes, 1u), 1);
 }
 
@@ -178,6 +197,16 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                 if (operands[i].buffer != BUFFER_RUN_INPUT)
                         step.bytes += layout_bytes(operands[i].layout);
         }
+        if (plan->kept_bytes > plan->allowance.run_bytes)
+                return error_set(error, ERROR_LIMIT,
+                                 "tables of %zu bytes; the limit for a model of its weights is %zu",
+                                 plan->kept_bytes, plan->allowance.run_bytes);
+        plan->work += step.flop + (double)step.bytes;
+        if (plan->work > plan->allowance.work)
+                return error_set(error, ERROR_LIMIT,
+                                 "the network takes more than %.0f operations, the limit for a model of its "
+                                 "weights",
+                                 plan->allowance.work);
         plan->steps[plan->n_steps++] = step;
         return 0;
 }

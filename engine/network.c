@@ -12,8 +12,6 @@ struct network {
         struct weights *weights;
         struct plan *plan;
         struct run *run;
-        const char *operator;
-        size_t n_nodes;
 };
 
 int network_read(struct network **ret_network, const void *bytes, size_t size, struct error *error) {
@@ -30,8 +28,6 @@ int network_read(struct network **ret_network, const void *bytes, size_t size, s
                 r = onnx_read_network(&network->graph, source, NULL, error);
         if (r < 0)
                 return r;
-        network->n_nodes = network->graph->n_nodes;
-        network->operator= network->n_nodes> 0 ? network->graph->nodes[0].type : "";
         *ret_network = steal_ptr(&network);
         return 0;
 }
@@ -112,12 +108,4 @@ struct network_output network_output(const struct network *network, size_t outpu
                 .data = value->constant ? value->constant->data
                                         : run_place(network->run, network->plan->network_outputs[output]),
         };
-}
-
-const char *network_operator(const struct network *network) {
-        return network->operator;
-}
-
-size_t network_n_nodes(const struct network *network) {
-        return network->n_nodes;
 }

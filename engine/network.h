@@ -44,7 +44,3 @@ struct network_output {
         const void *data;
 };
 struct network_output network_output(const struct network *network, size_t output);
-
-/* The type of the first node, and how many there are in the file. */
-const char *network_operator(const struct network *network);
-size_t network_n_nodes(const struct network *network);

@@ -1,11 +1,11 @@
 #include "engine/onnx_reader.h"
 
 #include <inttypes.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "engine/external_data.h"
 #include "engine/operator.h"
 #include "engine/origin.h"
@@ -36,14 +36,12 @@ struct reader {
         struct source *source;
         struct external_data external;
         size_t constant_bytes; /* of all tensors so far */
-        struct hsearch_data names;
-        bool names_made;
-        bool network; /* see onnx_read_network() */
+        struct names names;    /* of values */
+        bool network;          /* see onnx_read_network() */
 };
 
 static void reader_release(struct reader *reader) {
-        if (reader->names_made)
-                hdestroy_r(&reader->names);
+        names_release(&reader->names);
         external_data_release(&reader->external);
         if (reader->graph)
                 graph_free(reader->graph);
@@ -61,15 +59,13 @@ static const char *text_or(const char *text, const char *otherwise) {
 /* ---- values by name ---- */
 
 static uint32_t value_find(struct reader *reader, const char *name) {
-        ENTRY *found;
+        uint32_t value = VALUE_NONE;
 
-        if (!hsearch_r((ENTRY){.key = (char *)name}, FIND, &found, &reader->names))
-                return VALUE_NONE;
-        return (uint32_t)(uintptr_t)found->data;
+        names_find(&reader->names, name, &value);
+        return value;
 }
 
 static int value_define(struct reader *reader, uint32_t *ret_value, const char *name, struct error *error) {
-        ENTRY *entered;
         uint32_t value;
         int r;
 
@@ -80,9 +76,7 @@ static int value_define(struct reader *reader, uint32_t *ret_value, const char *
         r = graph_add_value(reader->graph, &value, name, error);
         if (r < 0)
                 return r;
-        if (!hsearch_r((ENTRY){.key = (char *)reader->graph->values[value].name,
-                               .data = (void *)(uintptr_t)value},
-                       ENTER, &entered, &reader->names))
+        if (!names_add(&reader->names, reader->graph->values[value].name, value))
                 return error_no_memory(error);
         *ret_value = value;
         return 0;
@@ -189,11 +183,15 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
         if (extent.field != 0)
                 return tensor_locate(ret_tensor, reader, dtype, &shape, extent, error);
 
-        if (proto->has_raw_data) {
+        /* Without any bytes there is nothing to adopt. */
+        if (proto->has_raw_data && (bytes > 0 || proto->raw_data.len > 0)) {
                 if (proto->raw_data.len != bytes)
                         return error_set(error, ERROR_INVALID,
                                          "%zu bytes of raw_data, its shape and type need %zu",
                                          proto->raw_data.len, bytes);
+                /* protobuf-c has no address for no bytes. */
+                if (bytes == 0)
+                        return tensor_new(ret_tensor, dtype, &shape, error);
                 r = tensor_adopt(&tensor, dtype, &shape, proto->raw_data.data, error);
                 if (r < 0)
                         return r;
@@ -331,6 +329,9 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
         struct attribute *attributes;
         int r;
 
+        if (proto->n_attribute > ONNX_MAX_ATTRIBUTES)
+                return error_set(error, ERROR_LIMIT, "%zu attributes, the limit is %u", proto->n_attribute,
+                                 ONNX_MAX_ATTRIBUTES);
         *node = (struct node){.n_inputs = proto->n_input, .n_outputs = proto->n_output, .opset = opset};
         node->type = pool_string(pool, text_or(proto->op_type, "?"));
         node->domain = pool_string(pool, text_or(proto->domain, ""));
@@ -366,6 +367,10 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
                 r = attribute_read(reader, &attributes[i], proto->attribute[i], error);
                 if (r < 0)
                         return r;
+                for (size_t k = 0; k < i; k++)
+                        if (strcmp(attributes[k].name, attributes[i].name) == 0)
+                                return error_set(error, ERROR_INVALID, "attribute '%s' is given twice",
+                                                 attributes[i].name);
         }
         node->attributes = attributes;
         node->n_attributes = proto->n_attribute;
@@ -631,16 +636,17 @@ static int model_read(struct graph **ret_graph, struct source *source, const cha
                 n_names += model->graph->node[i]->n_output;
         if (n_names > ONNX_MAX_VALUES)
                 return error_set(error, ERROR_LIMIT, "more than %u values", ONNX_MAX_VALUES);
-        /* A quarter more than names, so that open addressing keeps its probes short. */
-        if (!hcreate_r(n_names + n_names / 4, &reader.names))
-                return error_no_memory(error);
-        reader.names_made = true;
+        r = names_init(&reader.names, n_names, error);
+        if (r < 0)
+                return r;
 
         r = graph_read(&reader, model, error);
         if (r < 0)
                 return r;
+        reader.graph->constant_bytes = reader.constant_bytes;
         reader.graph->derived_bytes_left =
                 GRAPH_DERIVED_BASE_BYTES + GRAPH_DERIVED_FACTOR * reader.constant_bytes;
+        reader.graph->work_bytes_left = GRAPH_WORK_FACTOR * reader.graph->derived_bytes_left;
         *ret_graph = steal_ptr(&reader.graph);
         return 0;
 }

@@ -15,6 +15,7 @@
 
 #define ONNX_MAX_NODES          20000u /* some passes are quadratic: 4 s at worst; networks have hundreds */
 #define ONNX_MAX_VALUES         1000000u
+#define ONNX_MAX_ATTRIBUTES     64u                /* of a node; each is looked up by name */
 #define ONNX_MAX_OPSETS         64u                /* one a domain; each node looks its own up */
 #define ONNX_MAX_CONSTANT_BYTES ((size_t)16 << 30) /* of all tensors together */
 

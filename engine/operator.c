@@ -44,14 +44,14 @@ const struct operator* operator_find(const char *domain, const char *type, int o
         return NULL;
 }
 
-const struct operator* operator_find_internal(const char *type) {
-        return find(internal_operators, ARRAY_SIZE(internal_operators), type, 1);
-}
-
 size_t operator_count(void) {
         return ARRAY_SIZE(operators);
 }
 
 const struct operator* operator_at(size_t index) {
         return &operators[index];
+}
+
+const struct operator* operator_find_internal(const char *type) {
+        return find(internal_operators, ARRAY_SIZE(internal_operators), type, 1);
 }

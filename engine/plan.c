@@ -11,9 +11,6 @@
 #include "engine/plan_internal.h"
 #include "engine/specialise.h"
 
-#define PLAN_MAX_BYTES                                                                                      \
-        ((size_t)8 << 30) /* a batch of 64 in the largest network of torchvision takes 2 GiB */
-
 static int shape_of_input(struct shape *ret_shape, const struct model *model,
                           const struct plan_options *options, struct error *error) {
         if (options->height > PREPROCESS_MAX_SIDE || options->width > PREPROCESS_MAX_SIDE)
@@ -38,11 +35,28 @@ int plan_keep_packed(struct plan *plan, struct packed *packed, struct error *err
         return 0;
 }
 
+/* Before any kernel is made: oneDNN must not see what cannot be run. */
+static int check_values(const struct plan *plan, struct error *error) {
+        for (size_t i = 0; i < plan->graph->n_values; i++) {
+                const struct value *value = &plan->graph->values[i];
+                char text[SHAPE_TEXT_BYTES];
+
+                if (value->known && !value->constant &&
+                    shape_elements(&value->shape) > plan->allowance.run_bytes / sizeof(float))
+                        return error_set(error, ERROR_LIMIT,
+                                         "'%s' is %s; activations of more than %zu MiB are not for a model "
+                                         "with so few weights",
+                                         value->name, shape_text(&value->shape, text),
+                                         plan->allowance.run_bytes >> 20);
+        }
+        return 0;
+}
+
 /* Gives the buffers of the arena their offsets. */
 static int plan_arrange(struct plan *plan, struct error *error) {
         _cleanup_(freep) struct arena_item *items = calloc(MAX(plan->n_buffers, 1u), sizeof(*items));
         _cleanup_(freep) size_t *owners = calloc(MAX(plan->n_buffers, 1u), sizeof(*owners));
-        size_t n = 0;
+        size_t n = 0, bytes;
         int r;
 
         if (!items || !owners)
@@ -62,11 +76,14 @@ static int plan_arrange(struct plan *plan, struct error *error) {
         for (size_t i = 0; i < plan->n_steps; i++)
                 plan->scratchpad_bytes =
                         MAX(plan->scratchpad_bytes, kernel_scratch_bytes(plan->steps[i].kernel));
-        if (plan->arena_bytes > PLAN_MAX_BYTES || plan->scratchpad_bytes > PLAN_MAX_BYTES)
+        if (!size_add(&bytes, plan->arena_bytes, plan->scratchpad_bytes) ||
+            !size_add(&bytes, bytes, plan->kept_bytes) || bytes > plan->allowance.run_bytes)
                 return error_set(
                         error, ERROR_LIMIT,
-                        "activations of %zu bytes and a scratchpad of %zu, the limit of each is %zu",
-                        plan->arena_bytes, plan->scratchpad_bytes, PLAN_MAX_BYTES);
+                        "activations of %zu bytes, a scratchpad of %zu and tables of %zu; the limit "
+                        "for a model of its weights is %zu",
+                        plan->arena_bytes, plan->scratchpad_bytes, plan->kept_bytes,
+                        plan->allowance.run_bytes);
         r = arena_bound(items, n, &plan->arena_bound_bytes, error);
         if (r < 0)
                 return r;
@@ -87,6 +104,8 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
         plan->batch = options->batch;
         plan->threads = options->threads;
         plan->taste = *taste;
+        plan->allowance = allowance_of(model_graph(model)->constant_bytes,
+                                       model_graph(model)->input_dims[0] > 0 ? 1 : plan->batch);
         plan->pool = pool_new();
         if (!plan->pool)
                 return error_no_memory(error);
@@ -98,6 +117,8 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
                 r = graph_clone(&plan->graph, model_graph(model), error);
         if (r >= 0)
                 r = graph_specialise(plan->graph, &input, error);
+        if (r >= 0)
+                r = check_values(plan, error);
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
         if (r >= 0)
@@ -221,6 +242,7 @@ int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct w
         if (!plan)
                 return error_no_memory(error);
         plan->batch = plan->threads = 1;
+        plan->allowance = allowance_of(graph->constant_bytes, 1);
         plan->pool = pool_new();
         if (!plan->pool)
                 return error_no_memory(error);
@@ -229,6 +251,8 @@ int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct w
                 r = graph_clone(&plan->graph, graph, error);
         if (r >= 0)
                 r = graph_infer(plan->graph, error);
+        if (r >= 0)
+                r = check_values(plan, error);
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
         if (r >= 0)

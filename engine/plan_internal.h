@@ -1,5 +1,6 @@
 #pragma once
 /* plan_internal: the inside of a plan, for plan.c, lowering.c and run.c alone. */
+#include "engine/allowance.h"
 #include "engine/graph.h"
 #include "engine/kernel.h"
 #include "engine/model_internal.h"
@@ -92,6 +93,10 @@ struct plan {
         struct watched *watched; /* one for each of the graph's, in its order */
         size_t n_watched;
         size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;
+
+        struct allowance allowance;
+        size_t packed_bytes, kept_bytes; /* constants in kernels' layouts; tables that steps keep */
+        double work;                     /* of all steps, as limits count it */
 
         struct plan_place *network_outputs; /* for each output of a network that is not constant */
 };

@@ -119,6 +119,8 @@ int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, st
                         r = graph_charge(graph, value->dtype, &value->shape, error);
         }
         if (r >= 0)
+                r = graph_charge_work(graph, node, error);
+        if (r >= 0)
                 r = node->op->fold(folded.tensors, graph, node, error);
         if (r < 0)
                 return node_error(error, r, node);

@@ -27,6 +27,12 @@ static void print_header(const struct view *view) {
         print_name("input");
         terminal_print_text(stdout, model_input(model).name, 64);
         printf(" %s\n", model_input_text(model, text));
+        print_name("output");
+        terminal_print_text(stdout, model_output_name(model), 64);
+        printf(": %s", model_gives_probabilities(model) ? "probabilities" : "logits");
+        if (model_n_outputs(model) > 1)
+                printf("; the file has %zu outputs", model_n_outputs(model));
+        putchar('\n');
         print_name("classes");
         printf("%zu\n", model_n_classes(model));
         print_name("precision");

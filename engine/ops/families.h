@@ -28,6 +28,12 @@
 #include "engine/ops/operators.inc"
 #undef OPERATOR
 
+/* What pool_any and pad_any hand on to. */
+OPERATOR_INFER(pool);
+OPERATOR_LOWER(pool);
+OPERATOR_INFER(pad);
+OPERATOR_LOWER(pad);
+
 /* Those of operators that only simplify.c and fuse.c make. */
 OPERATOR_INFER(scale_shift);
 OPERATOR_LOWER(scale_shift);
@@ -51,6 +57,11 @@ int dtype_of_attribute(enum dtype *ret_dtype, const struct node *node, const cha
  * is neither. values has room for TENSOR_MAX_RANK * 2. Fails where the input is not constant. */
 int read_integers(const struct graph *graph, const struct node *node, const char *name, size_t input,
                   int64_t *values, size_t *ret_n, struct error *error);
+
+/* An attribute of n integers, each at least least and at most WINDOW_MAX; otherwise, where it is absent. */
+#define WINDOW_MAX 65536 /* strides, dilations, pads and kernels beyond any image */
+int window_list_read(int64_t *values, size_t n, const struct node *node, const char *name, int64_t least,
+                     int64_t otherwise, struct error *error);
 
 /* Kernel, strides, dilations and pads of Conv and the pools for an input of height and width, pads and
  * auto_pad resolved, and the size of the output. */

@@ -326,6 +326,8 @@ int pad_read(int64_t ret_begin[TENSOR_MAX_RANK], int64_t ret_end[TENSOR_MAX_RANK
                 return error_set(error, ERROR_UNSUPPORTED, "axes");
         if (node_input(node, 2) != VALUE_NONE && (!constant || constant->n_elements != 1))
                 return error_set(error, ERROR_UNSUPPORTED, "a fill value that is computed");
+        if (x->shape.rank == 0)
+                return error_set(error, ERROR_INVALID, "a scalar has no dimension to pad");
         if (n != 2 * x->shape.rank)
                 return error_set(error, ERROR_INVALID, "%zu pads for rank %zu", n, x->shape.rank);
         for (size_t i = 0; i < x->shape.rank; i++) {

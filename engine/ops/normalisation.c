@@ -289,6 +289,126 @@ OPERATOR_LOWER(lrn) {
                                     .params_bytes = sizeof(lrn),
                                     .n_inputs = 1,
                                     .n_outputs = 1,
+                                    .flop = 2.0 * (double)(lrn.images * lrn.channels * lrn.n) *
+                                            (double)MIN(lrn.before + lrn.after + 1, lrn.channels),
+                            },
+                            error);
+}
+
+/* ---- MeanVarianceNormalization: over axes, the batch and the plane unless others are named ---- */
+
+struct mean_variance {
+        size_t n; /* elements that are normalised together */
+        struct strided kept, normalised;
+};
+
+static int mean_variance_read(struct mean_variance *ret_params, const struct graph *graph,
+                              const struct node *node, struct error *error) {
+        int64_t axes[2 * TENSOR_MAX_RANK] = {0, 2, 3};
+        struct mean_variance params = {.n = 1, .kept.n_operands = 1, .normalised.n_operands = 1};
+        bool named[TENSOR_MAX_RANK] = {false};
+        ptrdiff_t dense[TENSOR_MAX_RANK];
+        const struct value *x;
+        size_t n = 3;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r >= 0)
+                r = need_float(x, error);
+        if (r >= 0 && node_attribute(node, "axes"))
+                r = read_integers(graph, node, "axes", SIZE_MAX, axes, &n, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                size_t axis;
+
+                r = axis_normalise(&axis, axes[i], x->shape.rank, error);
+                if (r < 0)
+                        return r;
+                named[axis] = true;
+        }
+        strided_dense(dense, &x->shape);
+        for (size_t i = 0; i < x->shape.rank; i++) {
+                struct strided *strided = named[i] ? &params.normalised : &params.kept;
+
+                params.n *= named[i] ? x->shape.dims[i] : 1;
+                strided->steps[0][strided->rank] = dense[i];
+                strided->dims[strided->rank++] = x->shape.dims[i];
+        }
+        strided_merge(&params.kept);
+        strided_merge(&params.normalised);
+        *ret_params = params;
+        return 0;
+}
+
+OPERATOR_INFER(mean_variance_normalization) {
+        struct mean_variance params;
+        int r;
+
+        r = mean_variance_read(&params, graph, node, error);
+        if (r < 0)
+                return r;
+        graph_set_output(graph, node, DTYPE_F32, &graph->values[node->inputs[0]].shape);
+        return 0;
+}
+
+/* (x - mean) / (deviation + 1e-9), as the function body in ONNX's specification has it. */
+static void normalise(const struct mean_variance *p, const float *x, float *y) {
+        double sum = 0, squares = 0, mean;
+        struct strided_row row;
+
+        for (bool more = strided_first(&p->normalised, &row); more;
+             more = strided_next(&p->normalised, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++)
+                        sum += (double)x[row.operands[0] + i * row.steps[0]];
+        mean = sum / (double)p->n;
+        for (bool more = strided_first(&p->normalised, &row); more;
+             more = strided_next(&p->normalised, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++) {
+                        double difference = (double)x[row.operands[0] + i * row.steps[0]] - mean;
+
+                        squares += difference * difference;
+                }
+        for (bool more = strided_first(&p->normalised, &row); more;
+             more = strided_next(&p->normalised, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++) {
+                        ptrdiff_t at = row.operands[0] + i * row.steps[0];
+
+                        y[at] = (float)(((double)x[at] - mean) / (sqrt(squares / (double)p->n) + 1e-9));
+                }
+}
+
+static void mean_variance_run(const void *params, void *const *addresses) {
+        const struct mean_variance *p = params;
+        const float *src = addresses[0];
+        float *dst = addresses[1];
+        struct strided_row row;
+
+        for (bool more = strided_first(&p->kept, &row); more; more = strided_next(&p->kept, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++) {
+                        ptrdiff_t at = row.operands[0] + i * row.steps[0];
+
+                        normalise(p, src + at, dst + at);
+                }
+}
+
+OPERATOR_LOWER(mean_variance_normalization) {
+        const struct shape *x = &lowering_graph(lowering)->values[node->inputs[0]].shape;
+        struct mean_variance params;
+        int r;
+
+        r = mean_variance_read(&params, lowering_graph(lowering), node, error);
+        if (r < 0)
+                return r;
+        return native_lower(lowering, node,
+                            &(struct native){
+                                    .name = "native:meanvariance",
+                                    .function = mean_variance_run,
+                                    .params = &params,
+                                    .params_bytes = sizeof(params),
+                                    .n_inputs = 1,
+                                    .n_outputs = 1,
+                                    .flop = 6.0 * (double)shape_elements(x),
                             },
                             error);
 }

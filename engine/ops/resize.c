@@ -15,20 +15,28 @@
 struct taps {
         uint32_t index[TAPS_MAX];
         float weight[TAPS_MAX];
+        float fill; /* what is outside of the source has no weights, but this value */
 };
 
 struct resize {
         size_t rank;
         struct shape src, dst;
         double scales[TENSOR_MAX_RANK];
+        double starts[TENSOR_MAX_RANK],
+                ends[TENSOR_MAX_RANK]; /* of the region that tf_crop_and_resize takes */
 };
 
 /* ---- where an element of the result lies in the source ---- */
 
 /* The length of the result is not rounded in ONNX's formulas. */
-static double place_of(const char *transformation, size_t i, size_t from, double scale) {
-        double to = scale * (double)from;
+static double place_of(const struct resize *resize, const char *transformation, size_t axis, size_t i) {
+        size_t from = resize->src.dims[axis];
+        double scale = resize->scales[axis], to = scale * (double)from, last = (double)from - 1;
+        double start = resize->starts[axis], end = resize->ends[axis];
 
+        if (strcmp(transformation, "tf_crop_and_resize") == 0)
+                return to > 1 ? start * last + (double)i * (end - start) * last / (to - 1)
+                              : 0.5 * (start + end) * last;
         if (strcmp(transformation, "asymmetric") == 0)
                 return (double)i / scale;
         if (strcmp(transformation, "align_corners") == 0)
@@ -59,7 +67,7 @@ static double cubic(double distance, double a) {
         return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
 }
 
-static struct taps taps_at(const struct node *node, double x, size_t from) {
+static struct taps taps_at(const struct node *node, const char *transformation, double x, size_t from) {
         const char *mode = node_attribute_string(node, "mode", "nearest");
         bool exclude = node_attribute_integer(node, "exclude_outside", 0) != 0;
         double a = (double)node_attribute_real(node, "cubic_coeff_a", -0.75f), sum = 0;
@@ -69,9 +77,13 @@ static struct taps taps_at(const struct node *node, double x, size_t from) {
                 nearest ? round_nearest(node_attribute_string(node, "nearest_mode", "round_prefer_floor"), x)
                 : linear ? floor(x)
                          : floor(x) - 1;
-        double weights[TAPS_MAX];
+        double weights[TAPS_MAX] = {0};
         struct taps taps = {0};
 
+        if (strcmp(transformation, "tf_crop_and_resize") == 0 && (x < 0 || x > (double)from - 1)) {
+                taps.fill = node_attribute_real(node, "extrapolation_value", 0);
+                return taps;
+        }
         for (size_t k = 0; k < n; k++) {
                 double at = first + (double)k;
 
@@ -100,8 +112,9 @@ static int choice_check(const struct node *node, const char *name, const char *c
 
 static int attributes_check(const struct node *node, struct error *error) {
         static const char *const modes[] = {"nearest", "linear", "cubic"};
-        static const char *const transformations[] = {"half_pixel", "asymmetric", "align_corners",
-                                                      "pytorch_half_pixel", "tf_half_pixel_for_nn"};
+        static const char *const transformations[] = {"half_pixel",           "asymmetric",
+                                                      "align_corners",        "pytorch_half_pixel",
+                                                      "tf_half_pixel_for_nn", "tf_crop_and_resize"};
         static const char *const nearests[] = {"round_prefer_floor", "floor", "ceil", "round_prefer_ceil"};
         int r;
 
@@ -116,6 +129,27 @@ static int attributes_check(const struct node *node, struct error *error) {
         if (r >= 0)
                 r = choice_check(node, "nearest_mode", nearests, ARRAY_SIZE(nearests), error);
         return r;
+}
+
+/* The region is all of the source, unless it is asked for otherwise. */
+static int region_read(struct resize *resize, const struct graph *graph, const struct node *node,
+                       struct error *error) {
+        const char *transformation =
+                node_attribute_string(node, "coordinate_transformation_mode", "half_pixel");
+        const struct tensor *region = graph_input_constant(graph, node, 1);
+
+        if (strcmp(transformation, "tf_crop_and_resize") != 0)
+                return 0;
+        if (!region)
+                return error_set(error, ERROR_UNSUPPORTED, "a roi that is not constant");
+        if (region->n_elements != 2 * resize->rank)
+                return error_set(error, ERROR_INVALID, "a roi of %zu values for rank %zu",
+                                 region->n_elements, resize->rank);
+        for (size_t i = 0; i < resize->rank; i++) {
+                resize->starts[i] = tensor_real(region, i);
+                resize->ends[i] = tensor_real(region, i + resize->rank);
+        }
+        return 0;
 }
 
 static int resize_read(struct resize *ret_resize, const struct graph *graph, const struct node *node,
@@ -164,6 +198,9 @@ static int resize_read(struct resize *ret_resize, const struct graph *graph, con
         if (r < 0)
                 return r;
         resize.rank = x->shape.rank;
+        r = region_read(&resize, graph, node, error);
+        if (r < 0)
+                return r;
         *ret_resize = resize;
         return 0;
 }
@@ -181,6 +218,8 @@ OPERATOR_INFER(resize) {
 
 /* ---- one axis ---- */
 
+#define AXIS_MAX_ELEMENTS ((size_t)1 << 20) /* each has its taps in a table */
+
 struct axis_resize {
         size_t outer, from, to, inner, n_taps;
         const struct taps *taps; /* to of them */
@@ -196,7 +235,7 @@ static void axis_run(const void *params, void *const *addresses) {
                         const struct taps *t = &p->taps[i];
 
                         for (size_t k = 0; k < p->inner; k++)
-                                dst[k] = t->weight[0] * src[t->index[0] * p->inner + k];
+                                dst[k] = t->fill + t->weight[0] * src[t->index[0] * p->inner + k];
                         for (size_t tap = 1; tap < p->n_taps; tap++)
                                 for (size_t k = 0; k < p->inner; k++)
                                         dst[k] += t->weight[tap] * src[t->index[tap] * p->inner + k];
@@ -225,14 +264,14 @@ static int axis_lower(struct lowering *lowering, const struct node *node, const 
                 params.outer *= i < axis ? shape->dims[i] : 1;
                 params.inner *= i > axis ? shape->dims[i] : 1;
         }
-        if (params.to > FOLD_MAX_ELEMENTS)
+        if (params.to > AXIS_MAX_ELEMENTS)
                 return error_set(error, ERROR_LIMIT, "more than %zu elements along an axis",
-                                 FOLD_MAX_ELEMENTS);
+                                 AXIS_MAX_ELEMENTS);
         taps = calloc(params.to, sizeof(*taps));
         if (!taps)
                 return error_no_memory(error);
         for (size_t i = 0; i < params.to; i++)
-                taps[i] = taps_at(node, place_of(transformation, i, params.from, resize->scales[axis]),
+                taps[i] = taps_at(node, transformation, place_of(resize, transformation, axis, i),
                                   params.from);
         params.taps = lowering_keep(lowering, taps, params.to * sizeof(*taps));
         if (!params.taps)
@@ -265,7 +304,7 @@ OPERATOR_LOWER(resize) {
         r = lowering_use(lowering, node->inputs[0], layout_plain(lowering_kernels(lowering), &shape),
                          &operand, error);
         for (size_t i = 0; i < resize.rank && r >= 0; i++)
-                if (resize.scales[i] != 1 || resize.src.dims[i] != resize.dst.dims[i])
+                if (resize.scales[i] != 1 || resize.starts[i] != 0 || resize.ends[i] != 0)
                         r = axis_lower(lowering, node, &resize, i, &shape, &operand, error);
         if (r < 0)
                 return r;

@@ -25,7 +25,7 @@ enum outcome {
 };
 
 struct node_test {
-        char operator[64]; /* of the only node; "" where there are several, or where reading failed */
+        char operator[64]; /* of the only node; "" where there are several */
         char types[64];    /* of the inputs, or of the outputs where there are none: "float32, int64" */
         enum outcome outcomes[N_FEEDS];
         char texts[N_FEEDS][ERROR_TEXT_MAX]; /* why it is not passed */

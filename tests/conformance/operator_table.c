@@ -15,6 +15,7 @@ static const char *const head =
         "* *Computed*: on float32 data, when the network runs. *Folded*: on constants and shapes of any "
         "type, when\n"
         "  the network is read. Integers and booleans are only folded: to the engine they are shapes.\n"
+        "  *Rewritten*: into other operators, when the network is read.\n"
         "* *Node tests*: those of the ONNX project (1.12, Debian's `libonnx-testdata`) with this operator "
         "alone:\n"
         "  passed, of how many. They are run with all float32 inputs as data, with the first one as data, "
@@ -61,8 +62,11 @@ static void write_row(FILE *file, const struct operator* op, const char *const *
                         n++;
                         n_passed += node_test_passed(&tests[i]);
                 }
-        fprintf(file, "| %s | %d | %s%s%s | ", op->type, op->since, op->lower ? "computed" : "",
-                op->lower && op->fold ? ", " : "", op->fold ? "folded" : "");
+        fprintf(file, "| %s | %d | %s | ", op->type, op->since,
+                op->lower && op->fold ? "computed, folded"
+                : op->lower           ? "computed"
+                : op->fold            ? "folded"
+                                      : "rewritten");
         write_types(file, op, tests, n_tests);
         fprintf(file, " | %zu of %zu |", n_passed, n);
         write_list(file, op, names, tests, n_tests);

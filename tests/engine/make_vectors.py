@@ -21,7 +21,9 @@ from onnx import TensorProto, helper
 import cases_convolution  # noqa: F401  (importing registers the cases)
 import cases_elementwise  # noqa: F401
 import cases_file  # noqa: F401
+import cases_memory  # noqa: F401
 import cases_models  # noqa: F401
+import cases_operators  # noqa: F401
 import cases_shape  # noqa: F401
 import cases_watch  # noqa: F401
 import cases_winograd  # noqa: F401

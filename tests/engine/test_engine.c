@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "engine/allowance.h"
 #include "engine/model.h"
 #include "engine/plan.h"
 #include "engine/tensor.h"
@@ -229,6 +230,42 @@ START_TEST(impossible_batches_are_refused) {
 }
 END_TEST
 
+/* Constants, activations of one image and operations of an image, as `saccade inspect` tells them. */
+START_TEST(allowances_are_far_from_real_networks_and_small_for_small_files) {
+        static const struct {
+                double constants, activations, operations; /* MiB, MiB, GFLOP */
+        } networks[] = {
+                {4.7, 3.7, 0.7},   /* SqueezeNet 1.1 */
+                {9.7, 1.3, 0.1},   /* MobileNetV3 small */
+                {97.4, 5, 8.2},    /* ResNet-50 */
+                {527.8, 24.5, 31}, /* VGG-16 */
+                {330, 8.1, 35.2},  /* ViT-B/16 */
+        };
+        struct allowance small = allowance_of((size_t)256 << 10, 1), batch;
+
+        for (size_t i = 0; i < ARRAY_SIZE(networks); i++) {
+                size_t constants = (size_t)(networks[i].constants * 1048576);
+
+                for (size_t images = 1; images <= 64; images *= 64) {
+                        struct allowance allowance = allowance_of(constants, images);
+
+                        ck_assert(allowance.run_bytes / 4 >=
+                                  images * (size_t)(networks[i].activations * 1048576));
+                        ck_assert(allowance.work / 4 >= (double)images * networks[i].operations * 1e9);
+                        ck_assert(allowance.packed_bytes / 4 >= constants);
+                }
+        }
+        ck_assert_uint_le(small.run_bytes + small.packed_bytes, (size_t)456 << 20);
+        /* More images are the operator's choice, up to a limit. */
+        batch = allowance_of((size_t)256 << 10, 8);
+        ck_assert_uint_le(batch.run_bytes, (size_t)768 << 20);
+        batch = allowance_of((size_t)1 << 40, 1024);
+        ck_assert_uint_eq(batch.run_bytes, ALLOWANCE_RUN_MAX_BYTES);
+        batch = allowance_of(SIZE_MAX, SIZE_MAX);
+        ck_assert_uint_eq(batch.run_bytes, ALLOWANCE_RUN_MAX_BYTES);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("engine");
         TCase *tcase = tcase_create("engine");
@@ -245,6 +282,7 @@ int main(void) {
         tcase_add_test(tcase, answers_do_not_depend_on_the_rest_of_the_batch);
         tcase_add_test(tcase, probabilities_sum_to_one_whatever_the_logits);
         tcase_add_test(tcase, impossible_batches_are_refused);
+        tcase_add_test(tcase, allowances_are_far_from_real_networks_and_small_for_small_files);
         suite_add_tcase(suite, tcase);
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_SILENT);

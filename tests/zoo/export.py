@@ -27,9 +27,15 @@ import torchvision
 
 SEED = 20
 OPSETS = range(11, 18)
+OLDEST_OPSET = {"maxvit_t": 12}  # Einsum came with it
 CALIBRATION_PIXELS = 8 * 224 * 224
 PROTOBUF_MAX_BYTES = 2 << 30
 KEEP_BATCH_NORM = "_batch_norm"
+
+
+def write_zero(graph, value):
+    """torch 1.13 cannot write Tensor.zero_(), by which Swin v2 clears the bias of its keys."""
+    return graph.op("ConstantOfShape", graph.op("Shape", value))
 
 
 def names():
@@ -81,12 +87,13 @@ def export(name, directory, opset=None, batch=None):
     plain = name.removesuffix(KEEP_BATCH_NORM)
     side = side_of(plain)
     model = seeded(plain, side)
-    opset = opset or OPSETS[names().index(plain) % len(OPSETS)]
+    opset = opset or max(OPSETS[names().index(plain) % len(OPSETS)], OLDEST_OPSET.get(plain, 0))
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     path = directory / f"{name}.onnx"
     if 4 * n_parameters > PROTOBUF_MAX_BYTES:
         path = directory / name / "model.onnx"
         path.parent.mkdir(exist_ok=True)
+    torch.onnx.register_custom_op_symbolic("aten::zero", write_zero, 11)
     mode = torch.onnx.TrainingMode.PRESERVE if name != plain else torch.onnx.TrainingMode.EVAL
     with warnings.catch_warnings():
         # Debian builds torch without Caffe2, which the exporter mentions each time; and tracing warns of each shape.
