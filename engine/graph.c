@@ -75,6 +75,12 @@ int graph_clone(struct graph **ret_graph, const struct graph *origin, struct err
                 if (!graph->watched)
                         return error_no_memory(error);
         }
+        if (origin->n_network_outputs > 0) {
+                graph->network_outputs = pool_copy(pool, origin->network_outputs, origin->n_network_outputs,
+                                                   sizeof(*origin->network_outputs));
+                if (!graph->network_outputs)
+                        return error_no_memory(error);
+        }
         *ret_graph = steal_ptr(&graph);
         return 0;
 }
@@ -120,6 +126,29 @@ int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shap
                         "the file's own",
                         GRAPH_DERIVED_BASE_BYTES >> 20, GRAPH_DERIVED_FACTOR);
         graph->derived_bytes_left -= bytes;
+        return 0;
+}
+
+static size_t work_bytes(const struct graph *graph, uint32_t value) {
+        const struct value *v = value == VALUE_NONE ? NULL : &graph->values[value];
+
+        return v && v->known ? shape_elements(&v->shape) * dtype_bytes(v->dtype) : 0;
+}
+
+int graph_charge_work(struct graph *graph, const struct node *node, struct error *error) {
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < node->n_inputs; i++)
+                if (node->inputs[i] != VALUE_NONE && graph->values[node->inputs[i]].constant)
+                        bytes += work_bytes(graph, node->inputs[i]);
+        for (size_t i = 0; i < node->n_outputs; i++)
+                bytes += work_bytes(graph, node->outputs[i]);
+        if (bytes > graph->work_bytes_left)
+                return error_set(error, ERROR_LIMIT,
+                                 "constants are made from others by reading and writing more than %u times "
+                                 "what may be made (%zu MiB and %u times the bytes of the file's own)",
+                                 GRAPH_WORK_FACTOR, GRAPH_DERIVED_BASE_BYTES >> 20, GRAPH_DERIVED_FACTOR);
+        graph->work_bytes_left -= bytes;
         return 0;
 }
 
@@ -233,6 +262,8 @@ void aliases_apply_to_outputs(const struct aliases *aliases, struct graph *graph
         graph->output = aliases_resolve(aliases, graph->output);
         for (size_t i = 0; i < graph->n_watched; i++)
                 graph->watched[i] = aliases_resolve(aliases, graph->watched[i]);
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                graph->network_outputs[i] = aliases_resolve(aliases, graph->network_outputs[i]);
 }
 
 uint32_t *graph_count_uses(const struct graph *graph) {
@@ -250,9 +281,12 @@ uint32_t *graph_count_uses(const struct graph *graph) {
                         if (node->post_ops[k].kind == POST_OP_SUM)
                                 uses[node->post_ops[k].operand]++;
         }
-        uses[graph->output]++;
+        if (graph->output != VALUE_NONE)
+                uses[graph->output]++;
         for (size_t i = 0; i < graph->n_watched; i++)
                 uses[graph->watched[i]]++;
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                uses[graph->network_outputs[i]]++;
         return uses;
 }
 

@@ -99,6 +99,13 @@ struct node {
 
 struct kept_tensor; /* a tensor that an attribute refers to */
 
+/* An output as the file declares it. */
+struct graph_output {
+        uint32_t value;
+        bool is_float;    /* float32 */
+        int64_t last_dim; /* -1: open, or not said */
+};
+
 struct graph {
         struct pool *pool;
         struct kept_tensor *kept;
@@ -106,13 +113,23 @@ struct graph {
         size_t n_values, n_values_allocated;
         struct node *nodes; /* in an order in which each input is there before its use */
         size_t n_nodes;
-        uint32_t input, output;
+        uint32_t input, output;             /* the one that is computed; the reader takes the first */
+        const struct graph_output *outputs; /* all that the file has; of use as read, before any change */
+        size_t n_outputs;
         uint32_t *watched; /* values that somebody wants to see beside the output, see watch.h */
         size_t n_watched;
         int64_t input_dims[TENSOR_MAX_RANK]; /* as declared; -1: open */
         size_t input_rank;
+        bool input_is_transposed;  /* declared as [N, H, W, C], while the value is [N, C, H, W] */
         int opset;                 /* of the default domain */
+        size_t constant_bytes;     /* of the tensors that it was read with */
         size_t derived_bytes_left; /* see graph_charge() */
+        size_t work_bytes_left;    /* see graph_charge_work() */
+
+        /* Of a network that may be no classifier, see engine/network.h: in place of input and output, which
+         * are VALUE_NONE there. The dtype of an input is known from the start, its shape is not. */
+        uint32_t *network_inputs, *network_outputs;
+        size_t n_network_inputs, n_network_outputs;
 };
 
 int graph_new(struct graph **ret_graph, struct error *error);
@@ -137,6 +154,12 @@ int graph_keep_tensor(struct graph *graph, struct tensor *tensor, struct error *
         ((size_t)64 << 20) /* for constants that a file describes in a few bytes                            \
                             */
 int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shape, struct error *error);
+
+/* Called before node is folded, so that no small file makes the engine walk over constants again and again:
+ * what it reads and writes together is GRAPH_WORK_FACTOR times what it may make, about a second at worst.
+ * Shapes of the outputs are known. Fails with ERROR_LIMIT. */
+#define GRAPH_WORK_FACTOR 4u
+int graph_charge_work(struct graph *graph, const struct node *node, struct error *error);
 
 /* Takes a reference of its own; shape and dtype follow. */
 void graph_set_constant(struct graph *graph, uint32_t value, struct tensor *tensor);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/allowance.h"
 #include "engine/kernel_internal.h"
 
 /* From libgomp, with which Debian's oneDNN is built; declared here because clang brings no omp.h without its
@@ -77,6 +78,25 @@ static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const
         *kernel = (struct kernel){.kernels = kernels, .n_args = n_args, .args = copy, .next = kernels->all};
         kernels->all = kernel;
         *ret_kernel = kernel;
+        return 0;
+}
+
+/* What the machine code of a kernel takes at most, as measured with oneDNN 2.6: kernels of matrices as any;
+ * a convolution's code for AVX-512 grows with the columns of its output and with those of its window. The
+ * time that generating it takes grows with it. */
+#define CODE_BYTES        ((size_t)64 << 10)
+#define CODE_CONV_BYTES   ((size_t)64 << 10)
+#define CODE_COLUMN_BYTES ((size_t)4 << 10)
+#define CODE_WINDOW_BYTES ((size_t)12 << 10)
+#define CODE_TAP_BYTES    256u              /* no code, but choosing blocks for 1024x1024 taps takes 10 s */
+#define CODE_NATIVE_BYTES ((size_t)4 << 10) /* none, but the descriptions of a step */
+
+static int kernels_charge(struct kernels *kernels, size_t bytes, struct error *error) {
+        if (bytes > ALLOWANCE_CODE_BYTES || kernels->code_bytes > ALLOWANCE_CODE_BYTES - bytes)
+                return error_set(error, ERROR_LIMIT,
+                                 "the network's kernels take more than %zu MiB of machine code",
+                                 ALLOWANCE_CODE_BYTES >> 20);
+        kernels->code_bytes += bytes;
         return 0;
 }
 
@@ -168,7 +188,9 @@ static int kernel_from_pd(const struct kernel **ret_kernel, struct kernels *kern
                 if (!args[i].layout)
                         return error_no_memory(error);
         }
-        r = kernel_add(&kernel, kernels, args, n_roles, error);
+        r = kernels_charge(kernels, CODE_BYTES, error);
+        if (r >= 0)
+                r = kernel_add(&kernel, kernels, args, n_roles, error);
         if (r < 0)
                 return r;
 
@@ -260,8 +282,9 @@ static int conv_describe(dnnl_convolution_desc_t *ret_desc, const struct kernel_
                 dst_md = conv->dst_layout->md;
         if (status == dnnl_success)
                 status = dnnl_dilated_convolution_forward_desc_init(
-                        ret_desc, dnnl_forward_inference, dnnl_convolution_direct, &src_md, &weights_md,
-                        conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
+                        ret_desc, dnnl_forward_inference,
+                        conv->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, &src_md,
+                        &weights_md, conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
                         window.pads_begin, window.pads_end);
         return status == dnnl_success ? 0 : dnnl_failed(status, "convolution", error);
 }
@@ -279,7 +302,9 @@ static int conv_iterate(dnnl_primitive_desc_iterator_t *ret_iterator, dnnl_convo
         dnnl_status_t status;
         int r;
 
-        r = conv_describe(desc, conv, error);
+        r = kernels_charge(kernels, CODE_TAP_BYTES * conv->window.kernel[0] * conv->window.kernel[1], error);
+        if (r >= 0)
+                r = conv_describe(desc, conv, error);
         if (r >= 0)
                 r = attr_new(&attr, kernels, &conv->post_ops, error);
         if (r < 0)
@@ -341,9 +366,16 @@ size_t kernel_conv_implementations(struct kernels *kernels, const struct kernel_
 int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
                     const struct kernel_conv *conv, struct error *error) {
         _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
+        bool depthwise =
+                conv->groups > 1 && conv->groups == conv->src.dims[1] && conv->groups == conv->dst.dims[1];
         int r;
 
-        r = conv_find(&pd, kernels, conv, error);
+        r = kernels_charge(kernels,
+                           CODE_CONV_BYTES + (depthwise ? 0 : CODE_COLUMN_BYTES * conv->dst.dims[3]) +
+                                   CODE_WINDOW_BYTES * conv->window.kernel[1],
+                           error);
+        if (r >= 0)
+                r = conv_find(&pd, kernels, conv, error);
         if (r < 0)
                 return r;
         return conv->bias
@@ -532,6 +564,9 @@ int kernel_native_scratch_new(const struct kernel **ret_kernel, struct kernels *
 
         for (size_t i = 0; i < n_layouts; i++)
                 args[i] = (struct kernel_arg){.layout = layouts[i]};
+        r = kernels_charge(kernels, CODE_NATIVE_BYTES, error);
+        if (r < 0)
+                return r;
         r = kernel_add(&kernel, kernels, args, n_layouts, error);
         if (r < 0)
                 return r;

@@ -68,6 +68,17 @@ bool layout_equal(const struct layout *a, const struct layout *b);
 size_t layout_bytes(const struct layout *layout);
 struct shape layout_shape(const struct layout *layout);
 
+/* The dimension along which the first and the last element lie farthest apart: a range of it is one piece of
+ * memory where the layout has no gaps. */
+size_t layout_outermost(const struct layout *layout);
+
+/* Indexes of a dimension that lie together in blocks; 1: none. Parts begin at multiples of it. */
+size_t layout_block(const struct layout *layout, size_t dim);
+
+/* Indexes [first, first + n) of a dimension, at the address of the whole layout; NULL: that is no layout. */
+const struct layout *layout_part(struct kernels *kernels, const struct layout *layout, size_t dim,
+                                 size_t first, size_t n);
+
 /* "1x64x112x112 aBcd8b". */
 #define LAYOUT_TEXT_BYTES 256u
 const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]);
@@ -108,6 +119,7 @@ struct kernel_conv {
         bool bias;
         const struct layout *src_layout, *dst_layout; /* NULL: the kernel chooses */
         const char *implementation; /* kernel_name() of one of those that can do it; NULL: oneDNN's choice */
+        bool winograd;              /* by oneDNN's own Winograd filtering, which it has on AVX-512 */
         struct kernel_post_ops post_ops;
 };
 

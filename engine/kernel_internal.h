@@ -35,6 +35,7 @@ struct kernel {
 struct kernels {
         dnnl_engine_t engine;
         unsigned threads;
+        size_t code_bytes; /* estimated, see kernels_charge() */
         struct pool *pool;
         struct kernel *all;
 };

@@ -118,6 +118,43 @@ struct shape layout_shape(const struct layout *layout) {
         return shape;
 }
 
+size_t layout_outermost(const struct layout *layout) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        int outermost = 0;
+
+        for (int i = 1; i < md->ndims; i++)
+                if (md->format_desc.blocking.strides[i] * (md->dims[i] - 1) >
+                    md->format_desc.blocking.strides[outermost] * (md->dims[outermost] - 1))
+                        outermost = i;
+        return (size_t)outermost;
+}
+
+size_t layout_block(const struct layout *layout, size_t dim) {
+        const dnnl_blocking_desc_t *blocking = &layout->md.format_desc.blocking;
+        size_t block = 1;
+
+        for (int i = 0; layout->md.format_kind == dnnl_blocked && i < blocking->inner_nblks; i++)
+                if (blocking->inner_idxs[i] == (dnnl_dim_t)dim)
+                        block *= (size_t)blocking->inner_blks[i];
+        return block;
+}
+
+const struct layout *layout_part(struct kernels *kernels, const struct layout *layout, size_t dim,
+                                 size_t first, size_t n) {
+        dnnl_dims_t dims, offsets = {0};
+        dnnl_memory_desc_t md;
+
+        if (layout->md.format_kind != dnnl_blocked)
+                return NULL;
+        for (int i = 0; i < layout->md.ndims; i++)
+                dims[i] = layout->md.dims[i];
+        dims[dim] = (dnnl_dim_t)n;
+        offsets[dim] = (dnnl_dim_t)first;
+        if (dnnl_memory_desc_init_submemory(&md, &layout->md, dims, offsets) != dnnl_success)
+                return NULL;
+        return layout_from_md(kernels, &md);
+}
+
 /* oneDNN's own notation: letters by falling stride, capital where a block of it follows ("aBcd8b"). */
 const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]) {
         const dnnl_memory_desc_t *md = &layout->md;

@@ -1,15 +1,16 @@
 #include "engine/onnx_reader.h"
 
 #include <inttypes.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/blob.h"
+#include "base/names.h"
 #include "engine/external_data.h"
 #include "engine/operator.h"
+#include "engine/origin.h"
 #include "engine/protobuf_guard.h"
+#include "engine/protobuf_skeleton.h"
 #include "onnx.pb-c.h"
 
 #define OPSET_OLDEST 7
@@ -20,17 +21,28 @@
 #define UNPACK_FACTOR     4u
 #define UNPACK_BASE_BYTES ((size_t)64 << 20)
 
+/* Fields of TensorProto. Packed floats lie in the file as they do in memory. */
+enum { TENSOR_FLOAT_DATA = 4, TENSOR_RAW_DATA = 9, TENSOR_DOUBLE_DATA = 10 };
+
+static const struct protobuf_payloads payloads = {
+        .message = &onnx__tensor_proto__descriptor,
+        .fields = (const unsigned[]){TENSOR_FLOAT_DATA, TENSOR_RAW_DATA, TENSOR_DOUBLE_DATA},
+        .n_fields = 3,
+        .min_bytes = ORIGIN_MIN_BYTES,
+};
+
 struct reader {
         struct graph *graph;
-        const char *directory; /* of external data, or NULL */
+        struct source *source;
+        struct external_data external;
         size_t constant_bytes; /* of all tensors so far */
-        struct hsearch_data names;
-        bool names_made;
+        struct names names;    /* of values */
+        bool network;          /* see onnx_read_network() */
 };
 
 static void reader_release(struct reader *reader) {
-        if (reader->names_made)
-                hdestroy_r(&reader->names);
+        names_release(&reader->names);
+        external_data_release(&reader->external);
         if (reader->graph)
                 graph_free(reader->graph);
 }
@@ -47,15 +59,13 @@ static const char *text_or(const char *text, const char *otherwise) {
 /* ---- values by name ---- */
 
 static uint32_t value_find(struct reader *reader, const char *name) {
-        ENTRY *found;
+        uint32_t value = VALUE_NONE;
 
-        if (!hsearch_r((ENTRY){.key = (char *)name}, FIND, &found, &reader->names))
-                return VALUE_NONE;
-        return (uint32_t)(uintptr_t)found->data;
+        names_find(&reader->names, name, &value);
+        return value;
 }
 
 static int value_define(struct reader *reader, uint32_t *ret_value, const char *name, struct error *error) {
-        ENTRY *entered;
         uint32_t value;
         int r;
 
@@ -66,9 +76,7 @@ static int value_define(struct reader *reader, uint32_t *ret_value, const char *
         r = graph_add_value(reader->graph, &value, name, error);
         if (r < 0)
                 return r;
-        if (!hsearch_r((ENTRY){.key = (char *)reader->graph->values[value].name,
-                               .data = (void *)(uintptr_t)value},
-                       ENTER, &entered, &reader->names))
+        if (!names_add(&reader->names, reader->graph->values[value].name, value))
                 return error_no_memory(error);
         *ret_value = value;
         return 0;
@@ -132,9 +140,26 @@ static int tensor_fill(struct tensor *tensor, const Onnx__TensorProto *proto, st
         return 0;
 }
 
+/* The bytes that were left out of proto, where they are what its type and shape need. */
+static int tensor_locate(struct tensor **ret_tensor, struct reader *reader, enum dtype dtype,
+                         const struct shape *shape, struct protobuf_extent extent, struct error *error) {
+        size_t bytes = shape_elements(shape) * dtype_bytes(dtype);
+
+        if ((extent.field == TENSOR_FLOAT_DATA && dtype != DTYPE_F32) ||
+            (extent.field == TENSOR_DOUBLE_DATA && dtype != DTYPE_F64))
+                return error_set(error, ERROR_INVALID, "the values are not in the field of %s",
+                                 dtype_name(dtype));
+        if (extent.bytes != bytes)
+                return error_set(error, ERROR_INVALID, "%ju bytes of %s, its shape and type need %zu",
+                                 (uintmax_t)extent.bytes,
+                                 extent.field == TENSOR_RAW_DATA ? "raw_data" : "values", bytes);
+        return tensor_from_source(ret_tensor, dtype, shape, reader->source, extent.offset, error);
+}
+
 static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__TensorProto *proto,
                        struct error *error) {
         _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        struct protobuf_extent extent = protobuf_extent_of(&proto->base);
         struct shape shape;
         enum dtype dtype;
         size_t bytes;
@@ -154,13 +179,19 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
                                  ONNX_MAX_CONSTANT_BYTES);
 
         if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
-                return external_data_read(ret_tensor, dtype, &shape, proto, reader->directory, error);
+                return external_data_read(ret_tensor, &reader->external, dtype, &shape, proto, error);
+        if (extent.field != 0)
+                return tensor_locate(ret_tensor, reader, dtype, &shape, extent, error);
 
-        if (proto->has_raw_data) {
+        /* Without any bytes there is nothing to adopt. */
+        if (proto->has_raw_data && (bytes > 0 || proto->raw_data.len > 0)) {
                 if (proto->raw_data.len != bytes)
                         return error_set(error, ERROR_INVALID,
                                          "%zu bytes of raw_data, its shape and type need %zu",
                                          proto->raw_data.len, bytes);
+                /* protobuf-c has no address for no bytes. */
+                if (bytes == 0)
+                        return tensor_new(ret_tensor, dtype, &shape, error);
                 r = tensor_adopt(&tensor, dtype, &shape, proto->raw_data.data, error);
                 if (r < 0)
                         return r;
@@ -298,6 +329,9 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
         struct attribute *attributes;
         int r;
 
+        if (proto->n_attribute > ONNX_MAX_ATTRIBUTES)
+                return error_set(error, ERROR_LIMIT, "%zu attributes, the limit is %u", proto->n_attribute,
+                                 ONNX_MAX_ATTRIBUTES);
         *node = (struct node){.n_inputs = proto->n_input, .n_outputs = proto->n_output, .opset = opset};
         node->type = pool_string(pool, text_or(proto->op_type, "?"));
         node->domain = pool_string(pool, text_or(proto->domain, ""));
@@ -333,6 +367,10 @@ static int node_read(struct reader *reader, struct node *node, Onnx__NodeProto *
                 r = attribute_read(reader, &attributes[i], proto->attribute[i], error);
                 if (r < 0)
                         return r;
+                for (size_t k = 0; k < i; k++)
+                        if (strcmp(attributes[k].name, attributes[i].name) == 0)
+                                return error_set(error, ERROR_INVALID, "attribute '%s' is given twice",
+                                                 attributes[i].name);
         }
         node->attributes = attributes;
         node->n_attributes = proto->n_attribute;
@@ -365,24 +403,32 @@ static int opset_of(const Onnx__ModelProto *model, const char *domain, int *ret_
                 *ret_opset = (int)model->opset_import[i]->version;
                 return 0;
         }
-        return error_set(error, ERROR_INVALID, "no opset is imported for domain '%s'", domain);
+        /* A file of other domains alone may be right. */
+        return error_set(error, domain[0] ? ERROR_INVALID : ERROR_UNSUPPORTED,
+                         "no opset is imported for domain '%s'", domain);
+}
+
+/* NULL where the type is another than a tensor's: its fields lie in a union with those of the others. */
+static const Onnx__TypeProto__Tensor *tensor_type_of(const Onnx__TypeProto *type) {
+        return type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? type->tensor_type : NULL;
 }
 
 static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, struct error *error) {
         struct graph *graph = reader->graph;
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
         const Onnx__TensorShapeProto *shape;
         int r;
 
         if (graph->input != VALUE_NONE)
                 return error_set(error, ERROR_UNSUPPORTED, "more than one input ('%s' and '%s')",
                                  graph->values[graph->input].name, proto->name);
-        if (!proto->type || !proto->type->tensor_type)
+        if (!type)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
-        if (proto->type->tensor_type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        if (type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has element type %" PRId32 ", only float32 (1) is supported",
-                                 proto->name, proto->type->tensor_type->elem_type);
-        shape = proto->type->tensor_type->shape;
+                                 proto->name, type->elem_type);
+        shape = type->shape;
         if (!shape || shape->n_dim != 4)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has rank %zu, an image has 4: [N, C, H, W]", proto->name,
@@ -397,6 +443,73 @@ static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, 
         }
         r = value_define(reader, &graph->input, proto->name, error);
         return r;
+}
+
+static int outputs_read(struct reader *reader, const Onnx__GraphProto *proto, struct error *error) {
+        struct graph *graph = reader->graph;
+        struct graph_output *outputs = pool_allocate(graph->pool, proto->n_output, sizeof(*outputs));
+
+        if (!outputs)
+                return error_no_memory(error);
+        for (size_t i = 0; i < proto->n_output; i++) {
+                const char *name = text_or(proto->output[i]->name, "");
+                const Onnx__TypeProto__Tensor *tensor = tensor_type_of(proto->output[i]->type);
+                const Onnx__TensorShapeProto *shape = tensor ? tensor->shape : NULL;
+
+                outputs[i] = (struct graph_output){.value = value_find(reader, name), .last_dim = -1};
+                if (outputs[i].value == VALUE_NONE)
+                        return error_set(error, ERROR_INVALID, "output '%s' is made by no node", name);
+                outputs[i].is_float = tensor && tensor->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+                if (shape && shape->n_dim > 0 &&
+                    shape->dim[shape->n_dim - 1]->value_case ==
+                            ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+                        outputs[i].last_dim = shape->dim[shape->n_dim - 1]->dim_value;
+        }
+        if (proto->n_output == 0)
+                return error_set(error, ERROR_INVALID, "the graph has no output");
+        graph->outputs = outputs;
+        graph->n_outputs = proto->n_output;
+        graph->output = outputs[0].value;
+        return 0;
+}
+
+static int network_input_read(struct reader *reader, const Onnx__ValueInfoProto *proto,
+                              struct error *error) {
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
+        struct graph *graph = reader->graph;
+        enum dtype dtype;
+        uint32_t value;
+        int r;
+
+        if (!type)
+                return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
+        r = dtype_read(&dtype, type->elem_type, error);
+        if (r < 0)
+                return error_prefix(error, r, "input '%s'", proto->name);
+        r = value_define(reader, &value, proto->name, error);
+        if (r < 0)
+                return r;
+        graph->values[value].dtype = dtype;
+        graph->network_inputs[graph->n_network_inputs++] = value;
+        return 0;
+}
+
+static int network_outputs_read(struct reader *reader, const Onnx__GraphProto *proto, struct error *error) {
+        struct graph *graph = reader->graph;
+
+        graph->network_outputs =
+                pool_allocate(graph->pool, proto->n_output, sizeof(*graph->network_outputs));
+        if (!graph->network_outputs)
+                return error_no_memory(error);
+        for (size_t i = 0; i < proto->n_output; i++) {
+                const char *name = text_or(proto->output[i]->name, "");
+
+                graph->network_outputs[i] = value_find(reader, name);
+                if (graph->network_outputs[i] == VALUE_NONE)
+                        return error_set(error, ERROR_INVALID, "output '%s' is made by no node", name);
+        }
+        graph->n_network_outputs = proto->n_output;
+        return 0;
 }
 
 static int graph_read(struct reader *reader, const Onnx__ModelProto *model, struct error *error) {
@@ -424,17 +537,21 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
         if (proto->n_sparse_initializer > 0)
                 return error_set(error, ERROR_UNSUPPORTED, "sparse initializers");
 
+        graph->network_inputs = pool_allocate(graph->pool, proto->n_input, sizeof(*graph->network_inputs));
+        if (!graph->network_inputs)
+                return error_no_memory(error);
         /* Before IR version 4 each initializer is listed as an input too. */
         for (size_t i = 0; i < proto->n_input; i++) {
                 if (!proto->input[i]->name || !proto->input[i]->name[0])
                         return error_set(error, ERROR_INVALID, "input %zu has no name", i);
                 if (value_find(reader, proto->input[i]->name) != VALUE_NONE)
                         continue;
-                r = input_read(reader, proto->input[i], error);
+                r = reader->network ? network_input_read(reader, proto->input[i], error)
+                                    : input_read(reader, proto->input[i], error);
                 if (r < 0)
                         return r;
         }
-        if (graph->input == VALUE_NONE)
+        if (graph->input == VALUE_NONE && !reader->network)
                 return error_set(error, ERROR_INVALID, "the graph has no input");
 
         graph->nodes = pool_allocate(graph->pool, proto->n_node, sizeof(*graph->nodes));
@@ -455,37 +572,47 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
         }
         graph->n_nodes = proto->n_node;
 
-        if (proto->n_output == 0 || !proto->output[0]->name)
-                return error_set(error, ERROR_INVALID, "the graph has no output");
-        graph->output = value_find(reader, proto->output[0]->name);
-        if (graph->output == VALUE_NONE)
-                return error_set(error, ERROR_INVALID, "output '%s' is made by no node",
-                                 proto->output[0]->name);
-        return 0;
+        return reader->network ? network_outputs_read(reader, proto, error)
+                               : outputs_read(reader, proto, error);
 }
 
-int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
-              struct error *error) {
-        _cleanup_(modelp) Onnx__ModelProto *model = NULL;
-        _cleanup_(reader_release) struct reader reader = {.directory = directory};
+static int model_unpack(Onnx__ModelProto **ret_model, const struct source *source, struct error *error) {
+        _cleanup_(protobuf_skeleton_release) struct protobuf_skeleton skeleton = {0};
         struct protobuf_budget budget;
-        size_t limit, n_names = 64;
+        Onnx__ModelProto *model;
+        size_t limit;
         int r;
 
-        if (size == 0)
+        if (source_size(source) == 0)
                 return error_set(error, ERROR_INVALID, "not an ONNX model (the file is empty)");
-        r = protobuf_check(&onnx__model_proto__descriptor, bytes, size, error);
+        r = protobuf_skeleton_read(&skeleton, &onnx__model_proto__descriptor, &payloads, source, error);
         if (r < 0)
                 return r;
-        if (!size_multiply(&limit, size, UNPACK_FACTOR) || !size_add(&limit, limit, UNPACK_BASE_BYTES))
-                return error_set(error, ERROR_LIMIT, "%zu bytes", size);
+        if (!size_multiply(&limit, skeleton.size, UNPACK_FACTOR) ||
+            !size_add(&limit, limit, UNPACK_BASE_BYTES))
+                return error_set(error, ERROR_LIMIT, "%zu bytes", skeleton.size);
         protobuf_budget_init(&budget, limit);
-        model = onnx__model_proto__unpack(&budget.allocator, size, bytes);
+        model = onnx__model_proto__unpack(&budget.allocator, skeleton.size, skeleton.bytes);
         if (!model && budget.exhausted)
                 return error_set(error, ERROR_LIMIT, "takes more than %zu bytes to unpack", limit);
         if (!model)
                 return error_set(error, ERROR_INVALID,
                                  "not an ONNX model (the protobuf message does not parse)");
+        *ret_model = model;
+        return 0;
+}
+
+static int model_read(struct graph **ret_graph, struct source *source, const char *directory, bool network,
+                      struct error *error) {
+        _cleanup_(modelp) Onnx__ModelProto *model = NULL;
+        _cleanup_(reader_release) struct reader reader = {
+                .source = source, .external = {.directory = directory}, .network = network};
+        size_t n_names = 64;
+        int r;
+
+        r = model_unpack(&model, source, error);
+        if (r < 0)
+                return r;
         if (!model->graph)
                 return error_set(error, ERROR_INVALID, "not an ONNX model (it has no graph)");
         if (model->n_functions > 0)
@@ -500,7 +627,7 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         r = opset_of(model, "", &reader.graph->opset, error);
         if (r < 0)
                 return r;
-        if (reader.graph->opset < OPSET_OLDEST || reader.graph->opset > OPSET_NEWEST)
+        if ((reader.graph->opset < OPSET_OLDEST && !network) || reader.graph->opset > OPSET_NEWEST)
                 return error_set(error, ERROR_UNSUPPORTED, "opset %d; %d to %d are supported",
                                  reader.graph->opset, OPSET_OLDEST, OPSET_NEWEST);
 
@@ -509,16 +636,56 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
                 n_names += model->graph->node[i]->n_output;
         if (n_names > ONNX_MAX_VALUES)
                 return error_set(error, ERROR_LIMIT, "more than %u values", ONNX_MAX_VALUES);
-        /* A quarter more than names, so that open addressing keeps its probes short. */
-        if (!hcreate_r(n_names + n_names / 4, &reader.names))
-                return error_no_memory(error);
-        reader.names_made = true;
+        r = names_init(&reader.names, n_names, error);
+        if (r < 0)
+                return r;
 
         r = graph_read(&reader, model, error);
         if (r < 0)
                 return r;
+        reader.graph->constant_bytes = reader.constant_bytes;
         reader.graph->derived_bytes_left =
                 GRAPH_DERIVED_BASE_BYTES + GRAPH_DERIVED_FACTOR * reader.constant_bytes;
+        reader.graph->work_bytes_left = GRAPH_WORK_FACTOR * reader.graph->derived_bytes_left;
         *ret_graph = steal_ptr(&reader.graph);
         return 0;
+}
+
+int onnx_read(struct graph **ret_graph, struct source *source, const char *directory, struct error *error) {
+        return model_read(ret_graph, source, directory, false, error);
+}
+
+int onnx_read_network(struct graph **ret_graph, struct source *source, const char *directory,
+                      struct error *error) {
+        return model_read(ret_graph, source, directory, true, error);
+}
+
+static void tensor_protop(Onnx__TensorProto **proto) {
+        if (*proto)
+                onnx__tensor_proto__free_unpacked(*proto, NULL);
+}
+
+int onnx_read_tensor(struct tensor **ret_tensor, const void *bytes, size_t size, struct error *error) {
+        _cleanup_(protobuf_skeleton_release) struct protobuf_skeleton skeleton = {0};
+        _cleanup_(tensor_protop) Onnx__TensorProto *proto = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        _cleanup_(source_unrefp) struct source *source = NULL;
+        _cleanup_(reader_release) struct reader reader = {0};
+        struct protobuf_budget budget;
+        int r;
+
+        r = source_borrow(&source, bytes, size, error);
+        if (r >= 0)
+                r = protobuf_skeleton_read(&skeleton, &onnx__tensor_proto__descriptor, &payloads, source,
+                                           error);
+        if (r < 0)
+                return r;
+        reader.source = source;
+        protobuf_budget_init(&budget, UNPACK_BASE_BYTES);
+        proto = onnx__tensor_proto__unpack(&budget.allocator, skeleton.size, skeleton.bytes);
+        if (!proto)
+                return error_set(error, budget.exhausted ? ERROR_LIMIT : ERROR_INVALID,
+                                 "not an ONNX tensor (the protobuf message does not parse)");
+        r = tensor_read(&tensor, &reader, proto, error);
+        return r < 0 ? r : tensor_hold(ret_tensor, tensor, error);
 }

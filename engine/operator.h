@@ -38,5 +38,9 @@ struct operator{
 /* NULL: not supported. */
 const struct operator* operator_find(const char *domain, const char *type, int opset);
 
+/* The rows of the table, for tools that go through all of it. */
+size_t operator_count(void);
+const struct operator* operator_at(size_t index);
+
 /* Operators that simplification makes and that no file can name. */
 const struct operator* operator_find_internal(const char *type);

@@ -52,9 +52,7 @@ static int trial_init(struct trial *trial, const struct plan *plan, struct error
         int r;
 
         trial->least_ns = UINT64_MAX;
-        if (!size_multiply(&bytes, input.height, input.width) ||
-            !size_multiply(&bytes, bytes, input.channels * sizeof(float)) ||
-            !size_multiply(&bytes, bytes, plan->batch))
+        if (!size_multiply(&bytes, plan->image_elements * sizeof(float), plan->batch))
                 return error_no_memory(error);
         r = run_new(&trial->run, plan, error);
         if (r < 0)
@@ -83,8 +81,7 @@ static int trial_time(struct trial *trial, struct error *error) {
 
 /* Other pixels than those that times are taken with: of one grey, errors could cancel out. */
 static void trial_fill_noise(struct trial *trial, const struct plan *plan) {
-        struct model_input input = model_input(plan->model);
-        size_t n = plan->batch * input.channels * input.height * input.width;
+        size_t n = plan->batch * plan->image_elements;
         uint32_t state = 1;
 
         for (size_t i = 0; i < n; i++) {
@@ -103,8 +100,7 @@ static void trial_fill_noise(struct trial *trial, const struct plan *plan) {
  * alternative]. */
 struct session {
         struct model *model;
-        size_t batch;
-        unsigned threads;
+        struct plan_options plan;
         struct tuning *tuning;
         const struct tuner_options *options;
         size_t n_choices;
@@ -139,13 +135,13 @@ static void session_note(struct session *session, const struct plan *plan, const
 
 static int measure_variant(struct session *session, size_t variant, size_t *ret_n_variants,
                            struct error *error) {
-        struct plan_taste taste = {.tuning = session->tuning, .variant = variant};
+        struct plan_taste taste = {.variant = variant};
         _cleanup_(plan_freep) struct plan *plan = NULL; /* freed after its run */
         _cleanup_(trial_release) struct trial trial = {0};
         _cleanup_(freep) uint64_t *sums = NULL;
         int r;
 
-        r = plan_new_whole(&plan, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = trial_init(&trial, plan, error);
         if (r < 0)
@@ -244,34 +240,37 @@ static bool is_answered(const struct plan *plan, struct tuning *tuning) {
         return true;
 }
 
-/* Largest difference of the outputs of two plans for the same noise, in relation to the largest output. */
-static int difference(double *ret_difference, struct plan *const plans[2], struct error *error) {
-        _cleanup_(trial_release) struct trial first = {0}, second = {0};
-        struct trial *const trials[] = {&first, &second};
-        double largest = 0, difference = 0;
+/* What a plan answers to noise; to be freed. */
+static int answer_to_noise(float **ret_output, const struct plan *plan, struct error *error) {
+        _cleanup_(trial_release) struct trial trial = {0};
         int r;
 
-        for (size_t i = 0; i < 2; i++) {
-                r = trial_init(trials[i], plans[i], error);
-                if (r < 0)
-                        return r;
-                trial_fill_noise(trials[i], plans[i]);
-                r = trial_time(trials[i], error);
-                if (r < 0)
-                        return r;
-        }
-        for (size_t i = 0; i < plans[0]->output_elements; i++) {
-                double x = (double)first.output[i], y = (double)second.output[i];
+        r = trial_init(&trial, plan, error);
+        if (r < 0)
+                return r;
+        trial_fill_noise(&trial, plan);
+        r = trial_time(&trial, error);
+        if (r < 0)
+                return r;
+        *ret_output = steal_ptr(&trial.output);
+        return 0;
+}
+
+/* Largest difference in relation to the largest of reference. */
+static double relative_difference(const float *reference, const float *output, size_t n) {
+        double largest = 0, difference = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                double x = (double)reference[i], y = (double)output[i];
 
                 largest = fmax(largest, fabs(x));
                 difference = fabs(x - y) <= difference ? difference : fabs(x - y); /* NaN counts */
         }
-        *ret_difference = largest > 0 ? difference / largest : difference;
-        return 0;
+        return largest > 0 ? difference / largest : difference;
 }
 
 static bool is_winograd(const char *label) {
-        return strncmp(label, "winograd", strlen("winograd")) == 0;
+        return strstr(label, "winograd") != NULL;
 }
 
 static const char *without_winograd(const struct plan_choice *choice) {
@@ -281,77 +280,129 @@ static const char *without_winograd(const struct plan_choice *choice) {
         return choice->labels[choice->usual];
 }
 
-/* Whether plan, with Winograd's filtering in it, computes what the definition does. */
-static int check_winograd(const struct session *session, struct plan *plan, bool *ret_good,
+/* An answer, and the one in its place where Winograd's filtering turns out not to compute what it should. */
+struct verdict {
+        char question[TUNING_MAX_TEXT], label[TUNING_MAX_TEXT], without_winograd[TUNING_MAX_TEXT];
+};
+
+static void verdict_init(struct verdict *verdict, const struct plan_choice *choice, const char *label) {
+        snprintf(verdict->question, sizeof(verdict->question), "%s", choice->question);
+        snprintf(verdict->label, sizeof(verdict->label), "%s", label);
+        snprintf(verdict->without_winograd, sizeof(verdict->without_winograd), "%s",
+                 is_winograd(label) ? without_winograd(choice) : label);
+}
+
+/* Whether output is what the definition of convolution gives. */
+static int check_winograd(const struct session *session, const float *output, bool *ret_good,
                           struct error *error) {
         struct plan_taste taste = {.no_winograd = true};
-        _cleanup_(plan_freep) struct plan *reference = NULL;
-        double relative = 0;
+        _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(freep) float *reference = NULL;
         int r;
 
-        r = plan_new_whole(&reference, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
         if (r >= 0)
-                r = difference(&relative, (struct plan *[]){reference, plan}, error);
+                r = answer_to_noise(&reference, plan, error);
         if (r < 0)
                 return r;
-        *ret_good = relative <= WINOGRAD_MAX_ERROR;
+        *ret_good = relative_difference(reference, output, plan->output_elements) <= WINOGRAD_MAX_ERROR;
         return 0;
 }
 
-/* Keeps the answers in found where a plan that follows them is faster than the usual one, else the usual ways; and
- * those that are Winograd's only where the result is right. */
-static int settle(struct session *session, struct plan *usual, struct tuning *found, struct error *error) {
+/* Compares the usual plan, which is freed, with one that follows found. *ret_verdicts, to be freed, are
+ * found where that is faster, else the usual ways; *ret_output is what the tuned plan answers to noise. */
+static int judge(struct session *session, struct plan **usual, struct tuning *found,
+                 struct verdict **ret_verdicts, size_t *ret_n, float **ret_output, struct error *error) {
         struct plan_taste taste = {.tuning = found};
+        _cleanup_(freep) struct verdict *verdicts = NULL;
         _cleanup_(plan_freep) struct plan *tuned = NULL;
-        bool good;
         double ratio;
         int r;
 
-        r = plan_new_whole(&tuned, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&tuned, session->model, &session->plan, &taste, error);
         if (r >= 0)
-                r = compare(&ratio, (struct plan *[]){usual, tuned}, session->options, error);
-        if (r >= 0)
-                r = check_winograd(session, tuned, &good, error);
+                r = compare(&ratio, (struct plan *[]){*usual, tuned}, session->options, error);
         if (r < 0)
                 return r;
+        plan_free(steal_ptr(usual));
+        verdicts = calloc(MAX(tuned->n_choices, 1u), sizeof(*verdicts));
+        if (!verdicts)
+                return error_no_memory(error);
         for (size_t i = 0; i < tuned->n_choices; i++) {
                 const struct plan_choice *choice = &tuned->choices[i];
-                const char *label = choice->labels[ratio < 1 - GAIN_PLAN ? choice->taken : choice->usual];
 
-                tuning_answer(session->tuning, choice->question,
-                              !good && is_winograd(label) ? without_winograd(choice) : label);
+                verdict_init(&verdicts[i], choice,
+                             choice->labels[ratio < 1 - GAIN_PLAN ? choice->taken : choice->usual]);
         }
+        r = answer_to_noise(ret_output, tuned, error);
+        if (r < 0)
+                return r;
+        *ret_n = tuned->n_choices;
+        *ret_verdicts = steal_ptr(&verdicts);
         return 0;
 }
 
-static int tune_whole(struct model *model, size_t batch, unsigned threads, struct tuning *tuning,
-                      const struct tuner_options *options, bool *ret_measured, struct error *error) {
-        _cleanup_(session_release) struct session session = {
-                .model = model, .batch = batch, .threads = threads, .options = options};
-        _cleanup_(plan_freep) struct plan *usual = NULL;
-        _cleanup_(tuning_freep) struct tuning *found = NULL;
+/* Keeps what was found. There are never more plans at a time than the two that are compared, and those share
+ * the weights that they have in common. */
+static int settle(struct session *session, struct plan **usual, struct tuning *found, struct error *error) {
+        _cleanup_(freep) struct verdict *verdicts = NULL;
+        _cleanup_(freep) float *output = NULL;
+        bool good;
+        size_t n;
+        int r;
+
+        r = judge(session, usual, found, &verdicts, &n, &output, error);
+        if (r >= 0)
+                r = check_winograd(session, output, &good, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++)
+                tuning_answer(session->tuning, verdicts[i].question,
+                              good ? verdicts[i].label : verdicts[i].without_winograd);
+        return 0;
+}
+
+static int measure_variants(struct session *session, struct error *error) {
         size_t n_variants = 0;
         int r;
 
-        r = plan_new_whole(&usual, model, batch, threads, &(struct plan_taste){0}, error);
-        if (r < 0 || is_answered(usual, tuning))
-                return r;
-        *ret_measured = true;
-        r = tuning_new(&found, error);
-        if (r < 0)
-                return r;
-        session.tuning = NULL;
         for (size_t variant = 0; variant == 0 || variant < n_variants; variant++) {
-                if (variant >= VARIANTS_FAST && options->effort != TUNE_FULL)
+                if (variant >= VARIANTS_FAST && session->options->effort != TUNE_FULL)
                         break;
-                r = measure_variant(&session, variant, &n_variants, error);
+                r = measure_variant(session, variant, &n_variants, error);
                 /* An alternative that cannot be made is none; the usual plan must be possible. */
                 if (r < 0 && (variant == 0 || r != ERROR_UNSUPPORTED))
                         return r;
         }
+        return 0;
+}
+
+/* A plan of batch images on so many threads, else as in plan_options. */
+static int tune_whole(struct model *model, size_t batch, unsigned threads,
+                      const struct plan_options *plan_options, const struct tuner_options *options,
+                      bool *ret_measured, struct error *error) {
+        _cleanup_(session_release) struct session session = {
+                .model = model, .plan = *plan_options, .tuning = plan_options->tuning, .options = options};
+        _cleanup_(plan_freep) struct plan *usual = NULL;
+        _cleanup_(tuning_freep) struct tuning *found = NULL;
+        int r;
+
+        session.plan.batch = batch;
+        session.plan.threads = threads;
+        r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
+        if (r < 0 || is_answered(usual, plan_options->tuning))
+                return r;
+        plan_free(steal_ptr(&usual));
+        *ret_measured = true;
+        r = tuning_new(&found, error);
+        if (r >= 0)
+                r = measure_variants(&session, error);
+        if (r >= 0)
+                r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
+        if (r < 0)
+                return r;
         session_answer(&session, usual, found);
-        session.tuning = tuning;
-        return settle(&session, usual, found, error);
+        return settle(&session, &usual, found, error);
 }
 
 /* ---- how a batch is divided ---- */
@@ -364,7 +415,7 @@ static int try_division(struct plan **best, size_t *best_part, size_t part_batch
         double ratio;
         int r;
 
-        r = plan_new_divided(&plan, model, options->batch, options->threads, part_batch,
+        r = plan_new_divided(&plan, model, options, part_batch,
                              &(struct plan_taste){.tuning = options->tuning}, error);
         if (r >= 0)
                 r = compare(&ratio, (struct plan *[]){*best, plan}, tuner, error);
@@ -390,17 +441,16 @@ static int tune_division(struct model *model, const struct plan_options *options
                 return 0;
         *ret_measured = true;
         if (options->threads > 1) {
-                r = tune_whole(model, share, 1, options->tuning, tuner, ret_measured, error);
+                r = tune_whole(model, share, 1, options, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }
         if (share > 1) {
-                r = tune_whole(model, 1, 1, options->tuning, tuner, ret_measured, error);
+                r = tune_whole(model, 1, 1, options, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }
-        r = plan_new_whole(&best, model, options->batch, options->threads,
-                           &(struct plan_taste){.tuning = options->tuning}, error);
+        r = plan_new_whole(&best, model, options, &(struct plan_taste){.tuning = options->tuning}, error);
         if (r >= 0 && options->threads > 1)
                 r = try_division(&best, &best_part, share, model, options, tuner, error);
         if (r >= 0 && share > 1)
@@ -425,8 +475,7 @@ int tuner_run(struct model *model, const struct plan_options *options, const str
         /* One thread's whole batch, or what all share where it cannot be divided. */
         if (settled.batch == 1 || settled.threads == 1 || settled.batch % settled.threads != 0 ||
             fixed > 0) {
-                r = tune_whole(model, settled.batch, settled.threads, settled.tuning, tuner, ret_measured,
-                               error);
+                r = tune_whole(model, settled.batch, settled.threads, &settled, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }

@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WEIGHTS_ALIGNMENT   64u
+#include "engine/pages.h"
+
+#define WEIGHTS_ALIGNMENT   SLAB_ALIGNMENT
 #define WEIGHTS_MIN_BUCKETS 64u /* a power of two */
+#define STAGING_MIN_BYTES   ((size_t)2 << 20)
+#define STAGING_MAX_BYTES                                                                                   \
+        ((size_t)32 << 20) /* where a layout can be filled part by part; VGG has 392 MiB in one */
 
 /* What is asked for: a layout, or a form of the caller's. */
 struct request {
@@ -28,7 +33,7 @@ struct packed {
         char *form;
         size_t n_bytes;
         const void *bytes;
-        void *owned; /* NULL: the tensor's own bytes */
+        void *owned; /* in the slab; NULL: the tensor's own bytes */
 
         /* Under the lock. */
         enum packed_state state;
@@ -41,28 +46,35 @@ struct weights {
         struct packed **buckets;
         size_t n_buckets, n_packed;
         size_t bytes;
+        struct slab *slab;
+
+        /* Elements on their way from a file to a packed form; NULL while a thread has it. */
+        void *staging;
+        size_t staging_bytes;
 };
 
 int weights_new(struct weights **ret_weights, struct error *error) {
-        struct weights *weights = calloc(1, sizeof(*weights));
-        struct packed **buckets = calloc(WEIGHTS_MIN_BUCKETS, sizeof(*buckets));
+        _cleanup_(freep) struct weights *weights = calloc(1, sizeof(*weights));
+        _cleanup_(freep) struct packed **buckets = calloc(WEIGHTS_MIN_BUCKETS, sizeof(*buckets));
 
-        if (!weights || !buckets) {
-                free(weights);
-                free(buckets);
+        if (!weights || !buckets)
                 return error_no_memory(error);
-        }
-        weights->buckets = buckets;
+        weights->slab = slab_new();
+        if (!weights->slab)
+                return error_no_memory(error);
+        weights->buckets = steal_ptr(&buckets);
         weights->n_buckets = WEIGHTS_MIN_BUCKETS;
         pthread_mutex_init(&weights->lock, NULL);
         pthread_cond_init(&weights->settled, NULL);
-        *ret_weights = weights;
+        *ret_weights = steal_ptr(&weights);
         return 0;
 }
 
 void weights_free(struct weights *weights) {
         pthread_cond_destroy(&weights->settled);
         pthread_mutex_destroy(&weights->lock);
+        pages_unmap(weights->staging, weights->staging_bytes);
+        slab_free(weights->slab);
         free(weights->buckets);
         free(weights);
 }
@@ -140,7 +152,7 @@ static void packed_free(struct packed *packed) {
         layout_free(packed->as);
         layout_free(packed->want);
         free(packed->form);
-        free(packed->owned);
+        slab_release(packed->weights->slab, packed->owned, packed->n_bytes);
         free(packed);
 }
 DEFINE_CLEANUP(packed)
@@ -164,39 +176,184 @@ static int packed_new(struct packed **ret_packed, struct weights *weights, const
         return 0;
 }
 
-static int reorder(const struct request *request, const void *source, void *target, struct error *error) {
+/* ---- the bytes ---- */
+
+static int reorder(const struct layout *as, const struct layout *want, const void *source, void *target,
+                   struct error *error) {
         _cleanup_(kernels_freep) struct kernels *kernels = NULL;
         _cleanup_(call_freep) struct call *call = NULL;
+        _cleanup_(freep) void *scratch = NULL;
         const struct kernel *kernel;
         int r;
 
         r = kernels_new(&kernels, 1, error);
         if (r >= 0)
-                r = kernel_reorder_new(&kernel, kernels, request->as, request->want, error);
-        if (r >= 0)
-                r = call_new(&call, kernel, (void *[]){(void *)(uintptr_t)source, target}, NULL, error);
+                r = kernel_reorder_new(&kernel, kernels, as, want, error);
+        if (r < 0)
+                return r;
+        /* oneDNN's Winograd transforms the weights on their way. */
+        if (posix_memalign(&scratch, WEIGHTS_ALIGNMENT, kernel_scratch_bytes(kernel) + 1) != 0)
+                return error_no_memory(error);
+        r = call_new(&call, kernel, (void *[]){(void *)(uintptr_t)source, target}, scratch, error);
         if (r < 0)
                 return r;
         return call_execute(call, error);
 }
 
-static int pack(struct packed *packed, const struct request *request, struct error *error) {
-        const void *source = request->tensor->data;
-        size_t bytes;
+/* The staging buffer of the weights, or another where a thread has that. */
+static int staging_take(struct weights *weights, void **ret_bytes, size_t *ret_size, size_t bytes,
+                        struct error *error) {
+        void *staging;
+        size_t size;
 
-        if (!request->form && layout_equal(request->as, request->want) &&
-            (uintptr_t)source % WEIGHTS_ALIGNMENT == 0) {
-                packed->bytes = source;
+        pthread_mutex_lock(&weights->lock);
+        staging = weights->staging;
+        size = weights->staging_bytes;
+        weights->staging = NULL;
+        weights->staging_bytes = 0;
+        pthread_mutex_unlock(&weights->lock);
+        if (!staging || size < bytes) {
+                pages_unmap(staging, size);
+                size = MAX(bytes, STAGING_MIN_BYTES);
+                staging = pages_map(size);
+        }
+        if (!staging)
+                return error_no_memory(error);
+        *ret_bytes = staging;
+        *ret_size = size;
+        return 0;
+}
+
+/* Keeps the larger one. */
+static void staging_give_back(struct weights *weights, void *staging, size_t size) {
+        pthread_mutex_lock(&weights->lock);
+        if (size > weights->staging_bytes) {
+                void *other = weights->staging;
+                size_t other_size = weights->staging_bytes;
+
+                weights->staging = staging;
+                weights->staging_bytes = size;
+                staging = other;
+                size = other_size;
+        }
+        pthread_mutex_unlock(&weights->lock);
+        pages_unmap(staging, size);
+}
+
+static int make(const struct request *request, const void *source, void *target, struct error *error) {
+        return request->form ? request->packer(request->params, source, target, error)
+                             : reorder(request->as, request->want, source, target, error);
+}
+
+/* All elements at once: fetched, then packed. */
+static int pack_staged(struct weights *weights, const struct request *request, void *target,
+                       struct error *error) {
+        struct tensor *tensor = request->tensor;
+        void *staging;
+        size_t size;
+        int r;
+
+        r = staging_take(weights, &staging, &size, tensor_bytes(tensor), error);
+        if (r < 0)
+                return r;
+        r = tensor_fetch(tensor, 0, tensor->n_elements, staging, error);
+        if (r >= 0)
+                r = make(request, staging, target, error);
+        staging_give_back(weights, staging, size);
+        return r;
+}
+
+/* Which parts of a layout are packed one after the other: ranges of the dimension that is outermost in the
+ * tensor. */
+struct parts {
+        size_t dim, end, rows; /* indexes: of all, of a part */
+        size_t row_elements;
+};
+
+/* False: the tensor is small enough, or its form cannot be filled in parts. */
+static bool parts_of(struct parts *ret_parts, const struct request *request) {
+        struct parts parts;
+        size_t block;
+
+        if (request->form || tensor_bytes(request->tensor) <= STAGING_MAX_BYTES)
+                return false;
+        parts.dim = layout_outermost(request->as);
+        parts.end = layout_shape(request->as).dims[parts.dim];
+        parts.row_elements = request->tensor->n_elements / parts.end;
+        block = layout_block(request->want, parts.dim);
+        parts.rows = STAGING_MAX_BYTES / sizeof(float) / parts.row_elements / block * block;
+        *ret_parts = parts;
+        return parts.rows > 0 && parts.rows < parts.end;
+}
+
+static int pack_part(const struct request *request, const struct parts *parts, size_t first, void *staging,
+                     void *target, struct error *error) {
+        _cleanup_(kernels_freep) struct kernels *kernels = NULL;
+        size_t rows = MIN(parts->rows, parts->end - first);
+        const struct layout *as, *want;
+        int r;
+
+        r = kernels_new(&kernels, 1, error);
+        if (r < 0)
+                return r;
+        as = layout_part(kernels, request->as, parts->dim, 0, rows);
+        want = layout_part(kernels, request->want, parts->dim, first, rows);
+        if (!as || !want)
+                return error_set(error, ERROR_UNSUPPORTED, "a part of a layout");
+        r = tensor_fetch(request->tensor, first * parts->row_elements, rows * parts->row_elements, staging,
+                         error);
+        if (r < 0)
+                return r;
+        return reorder(as, want, staging, target, error);
+}
+
+/* Fails with ERROR_UNSUPPORTED where this layout has no parts. */
+static int pack_in_parts(struct weights *weights, const struct request *request, const struct parts *parts,
+                         void *target, struct error *error) {
+        void *staging;
+        size_t size;
+        int r;
+
+        r = staging_take(weights, &staging, &size, STAGING_MAX_BYTES, error);
+        if (r < 0)
+                return r;
+        for (size_t first = 0; r >= 0 && first < parts->end; first += parts->rows)
+                r = pack_part(request, parts, first, staging, target, error);
+        staging_give_back(weights, staging, size);
+        return r;
+}
+
+static bool has_aligned_data(const struct tensor *tensor) {
+        return !tensor->origin && (uintptr_t)tensor->data % WEIGHTS_ALIGNMENT == 0;
+}
+
+static int pack(struct packed *packed, const struct request *request, struct error *error) {
+        struct tensor *tensor = request->tensor;
+        bool as_it_is = !request->form && layout_equal(request->as, request->want);
+        struct parts parts;
+        int r;
+
+        if (request->as && layout_bytes(request->as) != tensor_bytes(tensor))
+                return error_set(error, ERROR_INTERNAL, "weights of %zu bytes seen as %zu",
+                                 tensor_bytes(tensor), layout_bytes(request->as));
+        if (as_it_is && has_aligned_data(tensor)) {
+                packed->bytes = tensor->data;
                 return 0;
         }
-        if (!size_add(&bytes, MAX(request->n_bytes, 1u), WEIGHTS_ALIGNMENT - 1))
-                return error_no_memory(error);
-        packed->owned = aligned_alloc(WEIGHTS_ALIGNMENT, bytes & ~(size_t)(WEIGHTS_ALIGNMENT - 1));
+        packed->owned = slab_allocate(packed->weights->slab, request->n_bytes);
         if (!packed->owned)
                 return error_no_memory(error);
         packed->bytes = packed->owned;
-        return request->form ? request->packer(request->params, source, packed->owned, error)
-                             : reorder(request, source, packed->owned, error);
+        if (as_it_is)
+                return tensor_fetch(tensor, 0, tensor->n_elements, packed->owned, error);
+        if (has_aligned_data(tensor))
+                return make(request, tensor->data, packed->owned, error);
+        if (parts_of(&parts, request)) {
+                r = pack_in_parts(packed->weights, request, &parts, packed->owned, error);
+                if (r != ERROR_UNSUPPORTED)
+                        return r;
+        }
+        return pack_staged(packed->weights, request, packed->owned, error);
 }
 
 /* Gives back one reference; true: it was the last one, and packed is the caller's to free. */
@@ -301,6 +458,19 @@ void packed_unref(struct packed *packed) {
         pthread_mutex_unlock(&weights->lock);
         if (last)
                 packed_free(packed);
+}
+
+void weights_settle(struct weights *weights) {
+        void *staging;
+        size_t size;
+
+        pthread_mutex_lock(&weights->lock);
+        staging = weights->staging;
+        size = weights->staging_bytes;
+        weights->staging = NULL;
+        weights->staging_bytes = 0;
+        pthread_mutex_unlock(&weights->lock);
+        pages_unmap(staging, size);
 }
 
 size_t weights_bytes(struct weights *weights) {

@@ -52,5 +52,8 @@ _unused_ static inline void packed_unrefp(struct packed **packed) {
                 packed_unref(*packed);
 }
 
+/* Frees what makes packing many forms one after the other faster: when a plan is complete. */
+void weights_settle(struct weights *weights);
+
 /* What all packed forms take. */
 size_t weights_bytes(struct weights *weights);

@@ -17,9 +17,13 @@
 #include "server/log.h"
 #include "server/metrics.h"
 
-/* The least of a few runs: what disturbs a run only ever makes it longer. */
-#define REPEAT_AT_START 3u
-#define REPEAT_LATER    5u
+/* The least of a few runs: what disturbs a run only ever makes it longer. Readiness waits for one that is
+ * warm. */
+#define REPEAT_AT_START 1u
+/* What one image takes on all CPUs beside one, before that was measured. */
+#define EXPECTED_RATIO 0.9
+
+#define REPEAT_LATER   5u
 
 struct loader {
         struct context *context;
@@ -34,6 +38,7 @@ struct loader {
 /* Arguments of a measurement on worker 0. */
 struct measurement {
         struct backend *backend;
+        unsigned threads, n_pairs;
         const atomic_bool *stop;
         double ratio;
         int r;
@@ -43,37 +48,61 @@ struct measurement {
 static void measure(void *argument) {
         struct measurement *m = argument;
 
-        m->r = backend_compare(m->backend, REPEAT_AT_START, m->stop, &m->ratio, &m->error);
+        m->r = backend_compare(m->backend, 1, m->threads, m->n_pairs, m->stop, &m->ratio, &m->error);
 }
 
-/* One image on all CPUs, where there are several and where that is faster. */
-static int measure_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
-                               struct error *error) {
+/* What one image takes on all CPUs. */
+static int measure_all_threads(struct loader *loader, struct backend *backend, unsigned n_pairs,
+                               struct cost_table *costs, struct error *error) {
         struct context *context = loader->context;
-        struct measurement m = {.backend = backend, .stop = &loader->stopping};
-        int r;
+        struct measurement m = {.backend = backend,
+                                .threads = context->n_cpus,
+                                .n_pairs = n_pairs,
+                                .stop = &loader->stopping};
 
-        if (context->n_cpus == 1 || !context->options.elastic)
-                return 0;
-        r = backend_plan(backend, 1, context->n_cpus, error);
-        if (r < 0)
-                return r;
         if (!batcher_call(context->batcher, measure, &m))
                 return error_set(error, ERROR_INTERNAL, "the server was stopped");
         if (m.r < 0) {
                 *error = m.error;
                 return m.r;
         }
-        /* No gain is asked for here: memory for one run is all it costs, and a neighbour who makes it look
-         * useless while the model loads may be gone later. */
-        if (m.ratio > 1) {
-                backend_discard(backend);
+        cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
+        return 0;
+}
+
+/* One image on all CPUs, where there are several. The plan is kept even where it looks useless: memory for
+ * one run is all that it costs, and a neighbour who makes it look so while the model loads may be gone at
+ * the next look. */
+static int add_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
+                           struct error *error) {
+        struct context *context = loader->context;
+        int r;
+
+        if (context->n_cpus == 1 || !context->options.elastic)
                 return 0;
-        }
-        r = backend_keep(backend, error);
+        r = backend_plan(backend, 1, context->n_cpus, error);
         if (r >= 0)
-                cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
-        return r;
+                r = backend_keep(backend, error);
+        if (r < 0)
+                return r;
+        cost_table_set(costs, 1, context->n_cpus, EXPECTED_RATIO * cost_table_ms(costs, 1, 1));
+        return 0;
+}
+
+/* Looks again, with more patience than there was before the server was ready. */
+static void look_again(struct loader *loader, size_t index) {
+        struct context *context = loader->context;
+        struct cost_table costs = batcher_costs(context->batcher, index);
+        struct error error = ERROR_NONE;
+
+        if (cost_table_ms(&costs, 1, context->n_cpus) > 0 && context->n_cpus > 1 &&
+            measure_all_threads(loader, context->backends[index], REPEAT_LATER, &costs, &error) == 0) {
+                batcher_set_costs(context->batcher, index, &costs);
+                log_event(context->log, LOG_LEVEL_INFO, "measured again",
+                          LOG_TEXT("model", model_name(backend_model(context->backends[index]))),
+                          LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
+                          LOG_NUMBER("all_threads_ms", cost_table_ms(&costs, 1, context->n_cpus)));
+        }
 }
 
 /* One image, on one thread and on all. */
@@ -90,7 +119,7 @@ static int measure_basics(struct loader *loader, struct backend *backend, struct
         if (r < 0)
                 return r;
         cost_table_set(costs, 1, 1, ms);
-        return measure_all_threads(loader, backend, costs, error);
+        return add_all_threads(loader, backend, costs, error);
 }
 
 /* ---- tuning ---- */
@@ -124,7 +153,7 @@ static void save_tuning(struct loader *loader, size_t index) {
         tuner_identity(identity);
         if (tuning_save(loader->tunings[index], context->options.tune_cache, model_version(model), identity,
                         &error) < 0)
-                log_event(context->log, LOG_LEVEL_WARN, "tuning results not kept",
+                log_event(context->log, LOG_LEVEL_INFO, "tuning results not kept",
                           LOG_TEXT("model", model_name(model)), LOG_TEXT("error", error.text));
 }
 
@@ -216,6 +245,8 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
                                 "two models are called \"%s\"; name them apart with --model NAME=PATH",
                                 model_name(model));
         r = measure_basics(loader, backend, &costs, error);
+        if (r >= 0)
+                r = model_identify(model, error);
         if (r < 0)
                 return r;
 
@@ -248,7 +279,7 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
         if (r >= 0)
                 r = backend_plan(backend, batch, 1, error);
         if (r >= 0)
-                r = backend_compare(backend, REPEAT_LATER, &loader->stopping, &ratio, error);
+                r = backend_compare(backend, batch, 1, REPEAT_LATER, &loader->stopping, &ratio, error);
         if (r < 0)
                 return r;
         if (measured)
@@ -273,8 +304,15 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
 /* Two in a row that do not pay: the next will not either, and each costs twice as much to find out. */
 static void try_batches(struct loader *loader, size_t index) {
         struct context *context = loader->context;
+        const struct model *model = backend_model(context->backends[index]);
         unsigned n_failures = 0;
 
+        if (model_input(model).batch > 0) {
+                log_event(context->log, LOG_LEVEL_INFO, "batches not possible",
+                          LOG_TEXT("model", model_name(model)),
+                          LOG_TEXT("reason", "the file fixes its batch axis: images run one by one"));
+                return;
+        }
         for (size_t batch = 2; batch <= context->options.max_batch && n_failures < 2; batch *= 2) {
                 struct error error = ERROR_NONE;
                 bool pays = false;
@@ -316,6 +354,8 @@ static void *run(void *argument) {
                 return NULL;
         atomic_store_explicit(&context->ready, true, memory_order_release);
         notify(loader);
+        for (size_t i = 0; i < context->options.n_models; i++)
+                look_again(loader, i);
         for (size_t i = 0; i < context->options.n_models; i++) {
                 tune(loader, i);
                 try_batches(loader, i);

@@ -16,6 +16,13 @@ static void add_model(cJSON *object, const struct model *model) {
         cJSON_AddNumberToObject(child, "channels", (double)input.channels);
         cJSON_AddNumberToObject(child, "height", (double)input.height);
         cJSON_AddNumberToObject(child, "width", (double)input.width);
+        cJSON_AddStringToObject(child, "layout", input.channels_last ? "NHWC" : "NCHW");
+        if (input.batch > 0)
+                cJSON_AddNumberToObject(child, "batch", (double)input.batch);
+        child = cJSON_AddObjectToObject(object, "output");
+        cJSON_AddStringToObject(child, "name", model_output_name(model));
+        cJSON_AddStringToObject(child, "scores",
+                                model_gives_probabilities(model) ? "probabilities" : "logits");
         cJSON_AddNumberToObject(object, "classes", (double)model_n_classes(model));
         cJSON_AddStringToObject(object, "precision", model_precision(model));
         cJSON_AddStringToObject(object, "precision_why", model_precision_why(model));

@@ -1,6 +1,5 @@
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli/inspect/view.h"
 #include "cli/table.h"
@@ -16,7 +15,7 @@ static void print_name(const char *name) {
 
 static void print_header(const struct view *view) {
         const struct model *model = view->model;
-        struct model_input input = model_input(model);
+        char text[MODEL_INPUT_TEXT_BYTES];
 
         printf("%s", terminal_style(stdout, TERMINAL_BOLD));
         terminal_print_text(stdout, model_name(model), SIZE_MAX);
@@ -26,8 +25,14 @@ static void print_header(const struct view *view) {
         printf("%zu nodes, %.2f million parameters\n", model_n_nodes(model),
                (double)model_n_parameters(model) / 1e6);
         print_name("input");
-        terminal_print_text(stdout, input.name, 64);
-        printf(" [N, %zu, %zu, %zu]\n", input.channels, input.height, input.width);
+        terminal_print_text(stdout, model_input(model).name, 64);
+        printf(" %s\n", model_input_text(model, text));
+        print_name("output");
+        terminal_print_text(stdout, model_output_name(model), 64);
+        printf(": %s", model_gives_probabilities(model) ? "probabilities" : "logits");
+        if (model_n_outputs(model) > 1)
+                printf("; the file has %zu outputs", model_n_outputs(model));
+        putchar('\n');
         print_name("classes");
         printf("%zu\n", model_n_classes(model));
         print_name("precision");
@@ -75,15 +80,6 @@ static int add_work(struct table *table, const struct view *view, const struct w
         }
 #define N_PROFILE_COLUMNS 4u /* of these, which need a profile */
 
-/* "brgconv:avx512_core" -> "brgconv:avx512": what is cut off distinguishes nothing here. */
-static int add_kernel(struct table *table, const char *kernel, struct error *error) {
-        const char *core = strstr(kernel, "_core");
-
-        return core && core[strlen("_core")] == '\0'
-                       ? table_add(table, error, "%.*s", (int)(core - kernel), kernel)
-                       : table_add(table, error, "%s", kernel);
-}
-
 static int print_steps(const struct view *view, struct error *error) {
         static const struct table_column columns[] = {
                 {.title = "#", .right = true},
@@ -100,12 +96,13 @@ static int print_steps(const struct view *view, struct error *error) {
         for (size_t i = 0; i < plan_n_steps(view->plan) && r >= 0; i++) {
                 struct plan_step step = plan_step(view->plan, i);
                 struct work work = view_work_of_step(view, i);
+                char kernel[VIEW_KERNEL_BYTES];
 
                 if ((r = table_add(table, error, "%zu", i)) >= 0 &&
                     (r = table_add(table, error, "%s", step.op)) >= 0 &&
                     (r = table_add(table, error, "%s", step.node)) >= 0 &&
                     (r = table_add(table, error, "%s", step.shape)) >= 0 &&
-                    (r = add_kernel(table, step.kernel, error)) >= 0)
+                    (r = table_add(table, error, "%s", view_short_kernel(step.kernel, kernel))) >= 0)
                         r = add_work(table, view, &work, error);
         }
         if (r < 0)
@@ -165,8 +162,8 @@ static void print_reorders(const struct view *view) {
 
                 if (step.class != STEP_REORDER)
                         continue;
-                printf("  %5zu  ", i);
-                terminal_print_text(stdout, step.why ? step.why : step.op, SIZE_MAX);
+                printf("  step %zu: ", i);
+                terminal_print_text(stdout, step.why ? step.why : step.op, text_width() - 15);
                 putchar('\n');
         }
 }

@@ -1,6 +1,8 @@
 #include "cli/inspect/view.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void view_release(struct view *view) {
         if (view->plan)
@@ -56,4 +58,12 @@ double view_arena_ratio(const struct view *view) {
         size_t bound = plan_arena_bound_bytes(view->plan);
 
         return bound > 0 ? (double)plan_arena_bytes(view->plan) / (double)bound : 1;
+}
+
+const char *view_short_kernel(const char *kernel, char buffer[VIEW_KERNEL_BYTES]) {
+        const char *core = strstr(kernel, "_core");
+        size_t n = core && core[strlen("_core")] == '\0' ? (size_t)(core - kernel) : strlen(kernel);
+
+        snprintf(buffer, VIEW_KERNEL_BYTES, "%.*s", (int)n, kernel);
+        return buffer;
 }

@@ -43,6 +43,11 @@ double view_peak_share(const struct view *view, const struct work *work); /* of 
 /* arena_bytes / arena_bound_bytes: 1 is perfect. */
 double view_arena_ratio(const struct view *view);
 
+/* "brgconv:avx512_core" -> "brgconv:avx512", where room is dear: what is cut off distinguishes nothing here.
+ */
+#define VIEW_KERNEL_BYTES 64u
+const char *view_short_kernel(const char *kernel, char buffer[VIEW_KERNEL_BYTES]);
+
 /* Both print to stdout. */
 int view_print_text(const struct view *view, struct error *error);
 int view_print_json(const struct view *view, struct error *error);

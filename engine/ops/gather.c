@@ -37,8 +37,11 @@ static void runs_release(struct runs *runs) {
 }
 
 static int runs_new(struct runs *ret_runs, size_t n, size_t length, struct error *error) {
-        struct runs runs = {.n = n, .length = length, .from = calloc(MAX(n, 1u), sizeof(*runs.from))};
+        struct runs runs = {.n = n, .length = length};
 
+        if (n > FOLD_MAX_ELEMENTS)
+                return error_set(error, ERROR_LIMIT, "more than %zu runs to copy", FOLD_MAX_ELEMENTS);
+        runs.from = calloc(MAX(n, 1u), sizeof(*runs.from));
         if (!runs.from)
                 return error_no_memory(error);
         *ret_runs = runs;
@@ -268,6 +271,126 @@ static int gather_nd_runs(struct runs *ret_runs, const struct graph *graph, cons
         return 0;
 }
 
+#define CONDITION_MAX 65536u
+
+/* The runs along axis that a constant of booleans chooses; without an axis, of the flattened data. */
+static int compress_read(size_t *ret_axis, struct shape *ret_x, size_t *ret_n, const struct graph *graph,
+                         const struct node *node, struct error *error) {
+        const struct tensor *condition = graph_input_constant(graph, node, 1);
+        const struct value *x;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r < 0)
+                return r;
+        *ret_x = x->shape;
+        *ret_axis = 0;
+        if (node_attribute(node, "axis"))
+                r = axis_normalise(ret_axis, node_attribute_integer(node, "axis", 0), x->shape.rank, error);
+        else
+                *ret_x = (struct shape){.rank = 1, .dims = {shape_elements(&x->shape)}};
+        if (r < 0)
+                return r;
+        if (!condition)
+                return error_set(error, ERROR_UNSUPPORTED, "a condition that is computed");
+        if (condition->dtype != DTYPE_BOOL || condition->shape.rank != 1 ||
+            condition->n_elements > ret_x->dims[*ret_axis])
+                return error_set(error, ERROR_INVALID, "a condition that does not fit the data");
+        /* Counted whenever the shape is asked for. */
+        if (condition->n_elements > CONDITION_MAX)
+                return error_set(error, ERROR_LIMIT, "a condition of more than %u elements", CONDITION_MAX);
+        *ret_n = 0;
+        for (size_t i = 0; i < condition->n_elements; i++)
+                *ret_n += tensor_integer(condition, i) != 0;
+        return 0;
+}
+
+static int compress_shape(struct shape *ret_shape, const struct graph *graph, const struct node *node,
+                          struct error *error) {
+        struct shape shape;
+        size_t axis, n;
+        int r;
+
+        r = compress_read(&axis, &shape, &n, graph, node, error);
+        if (r < 0)
+                return r;
+        shape.dims[axis] = n;
+        *ret_shape = shape;
+        return 0;
+}
+
+static int compress_runs(struct runs *ret_runs, const struct graph *graph, const struct node *node,
+                         struct error *error) {
+        const struct tensor *condition = graph_input_constant(graph, node, 1);
+        size_t axis, n, outer = 1, inner = 1, found = 0;
+        struct shape x;
+        int r;
+
+        r = compress_read(&axis, &x, &n, graph, node, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < x.rank; i++) {
+                outer *= i < axis ? x.dims[i] : 1;
+                inner *= i > axis ? x.dims[i] : 1;
+        }
+        r = runs_new(ret_runs, inner > 0 ? outer * n : 0, inner, error);
+        if (r < 0)
+                return r;
+        for (size_t o = 0; o < outer && ret_runs->n > 0; o++)
+                for (size_t i = 0; i < condition->n_elements; i++)
+                        if (tensor_integer(condition, i) != 0)
+                                ret_runs->from[found++] = (uint32_t)((o * x.dims[axis] + i) * inner);
+        return 0;
+}
+
+/* The first elements of each sequence backwards; the lengths are constant. */
+static int reverse_sequence_shape(struct shape *ret_shape, const struct graph *graph,
+                                  const struct node *node, struct error *error) {
+        const struct value *x;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r >= 0)
+                *ret_shape = x->shape;
+        return r;
+}
+
+static int reverse_sequence_runs(struct runs *ret_runs, const struct graph *graph, const struct node *node,
+                                 struct error *error) {
+        int64_t batch = node_attribute_integer(node, "batch_axis", 1);
+        int64_t time = node_attribute_integer(node, "time_axis", 0);
+        const struct shape *x = &graph->values[node->inputs[0]].shape;
+        _cleanup_(runs_release) struct runs runs = {0};
+        const struct tensor *lengths;
+        size_t length = 1;
+        int r;
+
+        r = indices_read(&lengths, graph, node, error);
+        if (r < 0)
+                return r;
+        if (x->rank < 2 || batch < 0 || batch > 1 || time != 1 - batch ||
+            lengths->n_elements != x->dims[batch])
+                return error_set(error, ERROR_INVALID, "axes or lengths that do not fit the data");
+        for (size_t i = 2; i < x->rank; i++)
+                length *= x->dims[i];
+        r = runs_new(&runs, length > 0 ? x->dims[0] * x->dims[1] : 0, length, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < runs.n; i++) {
+                size_t at[2] = {i / x->dims[1], i % x->dims[1]};
+                int64_t n = tensor_integer(lengths, at[batch]);
+
+                if (n < 0 || n > (int64_t)x->dims[time])
+                        return error_set(error, ERROR_INVALID, "a length of %" PRId64, n);
+                if ((int64_t)at[time] < n)
+                        at[time] = (size_t)n - 1 - at[time];
+                runs.from[i] = (uint32_t)((at[0] * x->dims[1] + at[1]) * length);
+        }
+        *ret_runs = runs;
+        runs.from = NULL;
+        return 0;
+}
+
 static const struct gatherer {
         const char *type;
         int (*shape)(struct shape *ret_shape, const struct graph *graph, const struct node *node,
@@ -275,9 +398,11 @@ static const struct gatherer {
         int (*runs)(struct runs *ret_runs, const struct graph *graph, const struct node *node,
                     struct error *error);
 } gatherers[] = {
+        {"Compress", compress_shape, compress_runs},
         {"Gather", gather_shape, gather_runs},
         {"GatherElements", gather_elements_shape, gather_elements_runs},
         {"GatherND", gather_nd_shape, gather_nd_runs},
+        {"ReverseSequence", reverse_sequence_shape, reverse_sequence_runs},
 };
 
 static const struct gatherer *gatherer_of(const struct node *node) {
@@ -346,7 +471,8 @@ OPERATOR_LOWER(gather) {
                             error);
 }
 
-/* ---- the scattering ones: where each run of the updates goes; only the plain form, without a sum ---- */
+/* ---- the scattering ones: where each run of the updates goes, which replaces what is there, or is added to
+ * it or multiplied with it ---- */
 
 static int scatter_runs(struct runs *ret_runs, const struct graph *graph, const struct node *node,
                         struct error *error) {
@@ -394,16 +520,32 @@ static int scatter_runs(struct runs *ret_runs, const struct graph *graph, const 
         return 0;
 }
 
-OPERATOR_INFER(scatter) {
+enum combine { COMBINE_REPLACE, COMBINE_ADD, COMBINE_MULTIPLY };
+
+static int combine_read(enum combine *ret_combine, const struct node *node, struct error *error) {
         const char *reduction = node_attribute_string(node, "reduction", "none");
+
+        if (strcmp(reduction, "none") == 0)
+                *ret_combine = COMBINE_REPLACE;
+        else if (strcmp(reduction, "add") == 0)
+                *ret_combine = COMBINE_ADD;
+        else if (strcmp(reduction, "mul") == 0)
+                *ret_combine = COMBINE_MULTIPLY;
+        else
+                return error_set(error, ERROR_UNSUPPORTED, "reduction '%s'", reduction);
+        return 0;
+}
+
+OPERATOR_INFER(scatter) {
         const struct value *x;
+        enum combine combine;
         int r;
 
         r = graph_need_input(graph, node, 0, &x, error);
+        if (r >= 0)
+                r = combine_read(&combine, node, error);
         if (r < 0)
                 return r;
-        if (strcmp(reduction, "none") != 0)
-                return error_set(error, ERROR_UNSUPPORTED, "reduction '%s'", reduction);
         graph_set_output(graph, node, x->dtype, &x->shape);
         return 0;
 }
@@ -416,12 +558,27 @@ static void scatter_copy(const struct runs *runs, void *dst, const void *updates
                        bytes);
 }
 
+static void scatter_combine(const struct runs *runs, float *dst, const float *updates,
+                            enum combine combine) {
+        for (size_t i = 0; i < runs->n; i++)
+                for (size_t k = 0; k < runs->length; k++) {
+                        float *to = &dst[runs->from[i] + k], update = updates[i * runs->length + k];
+
+                        *to = combine == COMBINE_ADD ? *to + update : *to * update;
+                }
+}
+
 OPERATOR_FOLD(scatter) {
         const struct tensor *x = graph_input_constant(graph, node, 0);
         _cleanup_(runs_release) struct runs runs = {0};
+        enum combine combine;
         int r;
 
-        r = fold_check(&x->shape, error);
+        r = combine_read(&combine, node, error);
+        if (r >= 0 && combine != COMBINE_REPLACE)
+                r = error_set(error, ERROR_UNSUPPORTED, "a reduction of constants");
+        if (r >= 0)
+                r = fold_check(&x->shape, error);
         if (r >= 0)
                 r = scatter_runs(&runs, graph, node, error);
         if (r >= 0)
@@ -435,6 +592,7 @@ OPERATOR_FOLD(scatter) {
 
 struct scatter {
         struct runs runs;
+        enum combine combine;
         size_t n;
 };
 
@@ -442,19 +600,27 @@ static void scatter_run(const void *params, void *const *addresses) {
         const struct scatter *p = params;
 
         memcpy(addresses[2], addresses[0], p->n * sizeof(float));
-        scatter_copy(&p->runs, addresses[2], addresses[1], sizeof(float));
+        if (p->combine == COMBINE_REPLACE)
+                scatter_copy(&p->runs, addresses[2], addresses[1], sizeof(float));
+        else
+                scatter_combine(&p->runs, addresses[2], addresses[1], p->combine);
 }
 
 OPERATOR_LOWER(scatter) {
         const struct graph *graph = lowering_graph(lowering);
         _cleanup_(runs_release) struct runs runs = {0};
         struct scatter scatter;
+        enum combine combine;
         int r;
 
-        r = scatter_runs(&runs, graph, node, error);
+        r = combine_read(&combine, node, error);
+        if (r >= 0)
+                r = scatter_runs(&runs, graph, node, error);
         if (r < 0)
                 return r;
-        scatter = (struct scatter){.runs = runs, .n = shape_elements(&graph->values[node->inputs[0]].shape)};
+        scatter = (struct scatter){.runs = runs,
+                                   .combine = combine,
+                                   .n = shape_elements(&graph->values[node->inputs[0]].shape)};
         scatter.runs.from = lowering_keep(lowering, runs.from, runs.n * sizeof(*runs.from));
         if (!scatter.runs.from)
                 return error_no_memory(error);

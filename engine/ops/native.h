@@ -33,3 +33,6 @@ int strided_lower(struct lowering *lowering, const struct node *node, size_t out
 /* Folding makes constants; a model has no use for larger ones. Fails with ERROR_LIMIT. */
 #define FOLD_MAX_ELEMENTS ((size_t)1 << 24)
 int fold_check(const struct shape *shape, struct error *error);
+
+/* For what works more than in proportion to its inputs and outputs: 20,000 nodes of it take a second. */
+#define FOLD_MAX_OPERATIONS 1e4

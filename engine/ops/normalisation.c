@@ -133,3 +133,282 @@ OPERATOR_LOWER(layer_normalization) {
         native.flop = 8.0 * (double)norm.rows * (double)norm.n;
         return native_lower(lowering, node, &native, error);
 }
+
+/* ---- InstanceNormalization: over each plane, with a scale and a shift for each channel ---- */
+
+struct instance_norm {
+        size_t images, channels, n;
+        double epsilon;
+};
+
+OPERATOR_INFER(instance_normalization) {
+        const struct value *x, *scale, *shift;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r >= 0)
+                r = graph_need_input(graph, node, 1, &scale, error);
+        if (r >= 0)
+                r = graph_need_input(graph, node, 2, &shift, error);
+        if (r >= 0)
+                r = need_float(x, error);
+        if (r >= 0)
+                r = need_float(scale, error);
+        if (r >= 0)
+                r = need_float(shift, error);
+        if (r < 0)
+                return r;
+        if (x->shape.rank < 2)
+                return error_set(error, ERROR_INVALID, "rank %zu, [N, C, ...] is needed", x->shape.rank);
+        if (shape_elements(&scale->shape) != x->shape.dims[1] ||
+            shape_elements(&shift->shape) != x->shape.dims[1])
+                return error_set(error, ERROR_INVALID,
+                                 "as many scales and shifts as %zu channels are needed", x->shape.dims[1]);
+        graph_set_output(graph, node, DTYPE_F32, &x->shape);
+        return 0;
+}
+
+static void instance_norm_run(const void *params, void *const *addresses) {
+        const struct instance_norm *p = params;
+        const float *x = addresses[0], *scale = addresses[1], *shift = addresses[2];
+        float *y = addresses[3];
+
+        for (size_t i = 0; i < p->images * p->channels; i++, x += p->n, y += p->n) {
+                size_t channel = i % p->channels;
+                double sum = 0, squares = 0, mean, factor;
+
+                for (size_t k = 0; k < p->n; k++)
+                        sum += (double)x[k];
+                mean = sum / (double)p->n;
+                for (size_t k = 0; k < p->n; k++)
+                        squares += ((double)x[k] - mean) * ((double)x[k] - mean);
+                factor = (double)scale[channel] / sqrt(squares / (double)p->n + p->epsilon);
+                for (size_t k = 0; k < p->n; k++)
+                        y[k] = (float)(((double)x[k] - mean) * factor) + shift[channel];
+        }
+}
+
+OPERATOR_LOWER(instance_normalization) {
+        const struct shape *x = &lowering_graph(lowering)->values[node->inputs[0]].shape;
+        struct instance_norm norm = {.images = x->dims[0],
+                                     .channels = x->dims[1],
+                                     .n = shape_elements(x) / x->dims[0] / x->dims[1],
+                                     .epsilon = (double)node_attribute_real(node, "epsilon", 1e-5f)};
+
+        return native_lower(lowering, node,
+                            &(struct native){
+                                    .name = "native:instancenorm",
+                                    .function = instance_norm_run,
+                                    .params = &norm,
+                                    .params_bytes = sizeof(norm),
+                                    .inputs = {0, 1, 2},
+                                    .n_inputs = 3,
+                                    .n_outputs = 1,
+                                    .flop = 6.0 * (double)shape_elements(x),
+                            },
+                            error);
+}
+
+/* ---- LRN: over the squares of neighbouring channels ---- */
+
+struct lrn {
+        size_t images, channels, n, before, after; /* how many channels before and after count */
+        float factor, beta, bias;
+};
+
+static int lrn_read(struct lrn *ret_lrn, const struct graph *graph, const struct node *node,
+                    struct error *error) {
+        int64_t size = node_attribute_integer(node, "size", 0);
+        struct lrn lrn = {.beta = node_attribute_real(node, "beta", 0.75f),
+                          .bias = node_attribute_real(node, "bias", 1.0f)};
+        const struct value *x;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r >= 0)
+                r = need_float(x, error);
+        if (r < 0)
+                return r;
+        if (x->shape.rank < 2)
+                return error_set(error, ERROR_INVALID, "rank %zu, [N, C, ...] is needed", x->shape.rank);
+        if (size < 1 || size > INT32_MAX)
+                return error_set(error, ERROR_INVALID, "size %" PRId64, size);
+        lrn.images = x->shape.dims[0];
+        lrn.channels = x->shape.dims[1];
+        lrn.n = shape_elements(&x->shape) / lrn.images / lrn.channels;
+        lrn.before = (size_t)(size - 1) / 2;
+        lrn.after = (size_t)size / 2;
+        lrn.factor = node_attribute_real(node, "alpha", 0.0001f) / (float)size;
+        *ret_lrn = lrn;
+        return 0;
+}
+
+OPERATOR_INFER(lrn) {
+        struct lrn lrn;
+        int r;
+
+        r = lrn_read(&lrn, graph, node, error);
+        if (r < 0)
+                return r;
+        graph_set_output(graph, node, DTYPE_F32, &graph->values[node->inputs[0]].shape);
+        return 0;
+}
+
+static void lrn_run(const void *params, void *const *addresses) {
+        const struct lrn *p = params;
+        const float *x = addresses[0];
+        float *y = addresses[1];
+
+        for (size_t image = 0; image < p->images; image++, x += p->channels * p->n)
+                for (size_t c = 0; c < p->channels; c++) {
+                        size_t first = c > p->before ? c - p->before : 0;
+                        size_t last = MIN(c + p->after, p->channels - 1);
+
+                        for (size_t i = 0; i < p->n; i++) {
+                                float sum = 0;
+
+                                for (size_t k = first; k <= last; k++)
+                                        sum += x[k * p->n + i] * x[k * p->n + i];
+                                *y++ = x[c * p->n + i] / powf(p->bias + p->factor * sum, p->beta);
+                        }
+                }
+}
+
+OPERATOR_LOWER(lrn) {
+        struct lrn lrn;
+        int r;
+
+        r = lrn_read(&lrn, lowering_graph(lowering), node, error);
+        if (r < 0)
+                return r;
+        return native_lower(lowering, node,
+                            &(struct native){
+                                    .name = "native:lrn",
+                                    .function = lrn_run,
+                                    .params = &lrn,
+                                    .params_bytes = sizeof(lrn),
+                                    .n_inputs = 1,
+                                    .n_outputs = 1,
+                                    .flop = 2.0 * (double)(lrn.images * lrn.channels * lrn.n) *
+                                            (double)MIN(lrn.before + lrn.after + 1, lrn.channels),
+                            },
+                            error);
+}
+
+/* ---- MeanVarianceNormalization: over axes, the batch and the plane unless others are named ---- */
+
+struct mean_variance {
+        size_t n; /* elements that are normalised together */
+        struct strided kept, normalised;
+};
+
+static int mean_variance_read(struct mean_variance *ret_params, const struct graph *graph,
+                              const struct node *node, struct error *error) {
+        int64_t axes[2 * TENSOR_MAX_RANK] = {0, 2, 3};
+        struct mean_variance params = {.n = 1, .kept.n_operands = 1, .normalised.n_operands = 1};
+        bool named[TENSOR_MAX_RANK] = {false};
+        ptrdiff_t dense[TENSOR_MAX_RANK];
+        const struct value *x;
+        size_t n = 3;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r >= 0)
+                r = need_float(x, error);
+        if (r >= 0 && node_attribute(node, "axes"))
+                r = read_integers(graph, node, "axes", SIZE_MAX, axes, &n, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                size_t axis;
+
+                r = axis_normalise(&axis, axes[i], x->shape.rank, error);
+                if (r < 0)
+                        return r;
+                named[axis] = true;
+        }
+        strided_dense(dense, &x->shape);
+        for (size_t i = 0; i < x->shape.rank; i++) {
+                struct strided *strided = named[i] ? &params.normalised : &params.kept;
+
+                params.n *= named[i] ? x->shape.dims[i] : 1;
+                strided->steps[0][strided->rank] = dense[i];
+                strided->dims[strided->rank++] = x->shape.dims[i];
+        }
+        strided_merge(&params.kept);
+        strided_merge(&params.normalised);
+        *ret_params = params;
+        return 0;
+}
+
+OPERATOR_INFER(mean_variance_normalization) {
+        struct mean_variance params;
+        int r;
+
+        r = mean_variance_read(&params, graph, node, error);
+        if (r < 0)
+                return r;
+        graph_set_output(graph, node, DTYPE_F32, &graph->values[node->inputs[0]].shape);
+        return 0;
+}
+
+/* (x - mean) / (deviation + 1e-9), as the function body in ONNX's specification has it. */
+static void normalise(const struct mean_variance *p, const float *x, float *y) {
+        double sum = 0, squares = 0, mean;
+        struct strided_row row;
+
+        for (bool more = strided_first(&p->normalised, &row); more;
+             more = strided_next(&p->normalised, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++)
+                        sum += (double)x[row.operands[0] + i * row.steps[0]];
+        mean = sum / (double)p->n;
+        for (bool more = strided_first(&p->normalised, &row); more;
+             more = strided_next(&p->normalised, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++) {
+                        double difference = (double)x[row.operands[0] + i * row.steps[0]] - mean;
+
+                        squares += difference * difference;
+                }
+        for (bool more = strided_first(&p->normalised, &row); more;
+             more = strided_next(&p->normalised, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++) {
+                        ptrdiff_t at = row.operands[0] + i * row.steps[0];
+
+                        y[at] = (float)(((double)x[at] - mean) / (sqrt(squares / (double)p->n) + 1e-9));
+                }
+}
+
+static void mean_variance_run(const void *params, void *const *addresses) {
+        const struct mean_variance *p = params;
+        const float *src = addresses[0];
+        float *dst = addresses[1];
+        struct strided_row row;
+
+        for (bool more = strided_first(&p->kept, &row); more; more = strided_next(&p->kept, &row))
+                for (ptrdiff_t i = 0; i < (ptrdiff_t)row.n; i++) {
+                        ptrdiff_t at = row.operands[0] + i * row.steps[0];
+
+                        normalise(p, src + at, dst + at);
+                }
+}
+
+OPERATOR_LOWER(mean_variance_normalization) {
+        const struct shape *x = &lowering_graph(lowering)->values[node->inputs[0]].shape;
+        struct mean_variance params;
+        int r;
+
+        r = mean_variance_read(&params, lowering_graph(lowering), node, error);
+        if (r < 0)
+                return r;
+        return native_lower(lowering, node,
+                            &(struct native){
+                                    .name = "native:meanvariance",
+                                    .function = mean_variance_run,
+                                    .params = &params,
+                                    .params_bytes = sizeof(params),
+                                    .n_inputs = 1,
+                                    .n_outputs = 1,
+                                    .flop = 6.0 * (double)shape_elements(x),
+                            },
+                            error);
+}

@@ -125,3 +125,12 @@ int shape_broadcast(struct shape *ret_shape, const struct shape *a, const struct
         }
         return shape_from_dims(ret_shape, dims, rank, error);
 }
+
+bool box_advance(int64_t *index, const int64_t *dims, size_t n) {
+        for (size_t i = n; i-- > 0;) {
+                if (++index[i] < dims[i])
+                        return true;
+                index[i] = 0;
+        }
+        return false;
+}

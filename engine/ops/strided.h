@@ -47,6 +47,10 @@ bool strided_next(const struct strided *strided, struct strided_row *row);
 /* The walk with its only operand as a copy, of elements of 1, 2, 4 or 8 bytes. */
 void strided_copy(const struct strided *strided, void *dst, const void *src, size_t element_bytes);
 
+/* The next position in a box of n dimensions, in row-major order; false behind the last one, index is 0
+ * then. */
+bool box_advance(int64_t *index, const int64_t *dims, size_t n);
+
 /* numpy's broadcasting: aligned at the last dimension. Fails with ERROR_INVALID. */
 int shape_broadcast(struct shape *ret_shape, const struct shape *a, const struct shape *b,
                     struct error *error);

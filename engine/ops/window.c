@@ -3,10 +3,8 @@
 
 #include "engine/ops/families.h"
 
-#define WINDOW_MAX 65536 /* strides, dilations, pads and kernels beyond any image */
-
-static int pairs_read(int64_t *values, size_t n, const struct node *node, const char *name, int64_t least,
-                      int64_t otherwise, struct error *error) {
+int window_list_read(int64_t *values, size_t n, const struct node *node, const char *name, int64_t least,
+                     int64_t otherwise, struct error *error) {
         const struct attribute *attribute = node_attribute(node, name);
 
         for (size_t i = 0; i < n; i++)
@@ -14,8 +12,7 @@ static int pairs_read(int64_t *values, size_t n, const struct node *node, const 
         if (!attribute)
                 return 0;
         if (attribute->type != ATTRIBUTE_INTS || attribute->n != n)
-                return error_set(error, ERROR_UNSUPPORTED, "%s needs %zu values for height and width", name,
-                                 n);
+                return error_set(error, ERROR_UNSUPPORTED, "%s needs %zu values", name, n);
         for (size_t i = 0; i < n; i++) {
                 if (attribute->ints[i] < least || attribute->ints[i] > WINDOW_MAX)
                         return error_set(error, ERROR_INVALID,
@@ -35,11 +32,11 @@ int window_read(struct kernel_window *ret_window, size_t ret_output[2], const st
         size_t output[2];
         int r;
 
-        r = pairs_read(strides, 2, node, "strides", 1, 1, error);
+        r = window_list_read(strides, 2, node, "strides", 1, 1, error);
         if (r >= 0)
-                r = pairs_read(dilations, 2, node, "dilations", 1, 1, error);
+                r = window_list_read(dilations, 2, node, "dilations", 1, 1, error);
         if (r >= 0)
-                r = pairs_read(pads, 4, node, "pads", 0, 0, error);
+                r = window_list_read(pads, 4, node, "pads", 0, 0, error);
         if (r < 0)
                 return r;
         if (strcmp(auto_pad, "VALID") == 0)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/macros.h"
+#include "base/names.h"
 
 START_TEST(error_set_keeps_code_and_text) {
         struct error error = ERROR_NONE;
@@ -51,6 +52,30 @@ START_TEST(error_may_be_null) {
         ck_assert_int_eq(error_set(NULL, ERROR_IO, "lost"), ERROR_IO);
         ck_assert_int_eq(error_prefix(NULL, ERROR_IO, "lost"), ERROR_IO);
         ck_assert_int_eq(error_no_memory(NULL), ERROR_NO_MEMORY);
+}
+END_TEST
+
+START_TEST(names_are_found_and_taken_once) {
+        static char texts[5000][32];
+        struct names names;
+        uint32_t number = 7;
+
+        ck_assert_int_eq(names_init(&names, ARRAY_SIZE(texts), NULL), 0);
+        /* Of all lengths, and alike at the beginning: exporters name by layer. */
+        for (uint32_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                snprintf(texts[i], sizeof(texts[i]), "/features.%u/%.*s", i, (int)(i % 17),
+                         "0123456789abcdefg");
+                ck_assert(!names_find(&names, texts[i], &number));
+                ck_assert(names_add(&names, texts[i], i));
+        }
+        ck_assert_uint_eq(number, 7);
+        for (uint32_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                ck_assert(names_find(&names, texts[i], &number) && number == i);
+                ck_assert(!names_add(&names, texts[i], i + 1));
+        }
+        ck_assert(!names_find(&names, "/features.1", &number));
+        ck_assert_msg(!names_add(&names, "", 0), "there is room for what was asked for, and no more");
+        names_release(&names);
 }
 END_TEST
 
@@ -170,6 +195,7 @@ int main(void) {
         tcase_add_test(values, error_prefix_goes_in_front);
         tcase_add_test(values, error_text_is_cut_not_overrun);
         tcase_add_test(values, error_may_be_null);
+        tcase_add_test(values, names_are_found_and_taken_once);
         tcase_add_test(values, size_arithmetic_that_overflows_leaves_the_result);
         tcase_add_test(values, steal_ptr_empties_its_source);
         tcase_add_test(values, clock_does_not_go_back);

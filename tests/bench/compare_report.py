@@ -36,6 +36,9 @@ def line(row, facts):
 # ---- Markdown ----
 
 
+NOTED_DIFFERENCE = 1e-3  # of the largest reference value
+
+
 def markdown_table(rows, facts, notes):
     engines = facts["engines"]
     titles = [facts["titles"][engine] for engine in engines]
@@ -47,8 +50,12 @@ def markdown_table(rows, facts, notes):
             if engine in row["failures"]:
                 notes.append(f"{row['model']}, {facts['titles'][engine]}: {row['failures'][engine]}")
                 cells.append(f"fails ({len(notes)})")
-            else:
-                cells.append(f"{row['ms'][engine]:.2f}" if "ms" in row else "")
+                continue
+            cells.append(f"{row['ms'][engine]:.2f}" if "ms" in row else "")
+            if row["differences"].get(engine, 0) > NOTED_DIFFERENCE:
+                notes.append(f"{row['model']}, {facts['titles'][engine]}: its answer differs by "
+                             f"{row['differences'][engine]:.1e} of the largest value from the first peer's")
+                cells[-1] += f" ({len(notes)})"
         if "ratio" in row:
             spread = f"{min(row['ratios']):.2f} to {max(row['ratios']):.2f}"
             cells += [facts["titles"][row["best"]], f"**{row['ratio']:.2f}**", spread]

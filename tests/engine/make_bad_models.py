@@ -7,58 +7,18 @@ expected.tsv has two columns: the file, and a part of the error text (the node, 
 Needs onnx and numpy. Nothing here was asked of ONNX Runtime: each file breaks a rule of the ONNX specification, of
 protobuf, or asks for an operator that does not exist.
 """
+import os
 import pathlib
 import shutil
 
 import numpy as np
 from onnx import TensorProto, helper
 
-from onnx_case import Case, tensor
+import bad_hostile  # noqa: F401, registers its cases
+from bad_case import BAD, bad, external, good, good_with_conv, good_with_nodes, weight, with_second_node
+from onnx_case import tensor
 
 HERE = pathlib.Path(__file__).resolve().parent
-SHAPE = (1, 4, 7, 7)
-BAD = {}
-
-
-def bad(expected):
-    """Registers a function () -> bytes of a file whose error text must contain expected."""
-
-    def register(build):
-        BAD[build.__name__] = (build, expected)
-        return build
-
-    return register
-
-
-def good(change=None, opset=13):
-    """A model of a convolution "conv" with the initializer "weight" and a Relu "relu"; change(model) spoils it."""
-    c = Case("good")
-    c.nodes.append(helper.make_node("Conv", ["input", "weight"], ["features"], name="conv", kernel_shape=[3, 3]))
-    c.nodes.append(helper.make_node("Relu", ["features"], ["activation"], name="relu"))
-    c.initializers.append(tensor("weight", c.filters(8, 4, 3)))
-    model = c.model("activation", SHAPE, opset)
-    if change:
-        change(model)
-    return model.SerializeToString(deterministic=True)
-
-
-def good_with_nodes(*nodes, opset=13):
-    """A model of the given nodes alone."""
-
-    def change(model):
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-
-    return good(change, opset)
-
-
-def good_with_conv(channels=8, weight=(8, 4, 3, 3), **attributes):
-    def change(model):
-        node = helper.make_node("Conv", ["input", "weight"], ["features"], name="conv", **attributes)
-        model.graph.node[0].CopyFrom(node)
-        model.graph.initializer[0].CopyFrom(tensor("weight", np.ones(weight, np.float32)))
-
-    return good(change)
 
 
 # Files
@@ -242,19 +202,6 @@ def two_inputs_without_values():
 # Tensors
 
 
-def weight(**fields):
-    def change(model):
-        initializer = model.graph.initializer[0]
-        for name, value in fields.items():
-            if isinstance(value, list):
-                initializer.ClearField(name)
-                getattr(initializer, name).extend(value)
-            else:
-                setattr(initializer, name, value)
-
-    return good(change)
-
-
 @bad("weight")
 def raw_data_too_short():
     return weight(raw_data=bytes(100))
@@ -304,18 +251,6 @@ def unknown_data_type():
 @bad("weight")
 def weight_of_strings():
     return weight(data_type=TensorProto.STRING, raw_data=b"")
-
-
-def external(location, **extra):
-    def change(model):
-        initializer = model.graph.initializer[0]
-        initializer.ClearField("raw_data")
-        initializer.data_location = TensorProto.EXTERNAL
-        for key, value in {"location": location, **extra}.items():
-            entry = initializer.external_data.add()
-            entry.key, entry.value = key, value
-
-    return good(change)
 
 
 @bad("weight")
@@ -434,18 +369,6 @@ def add_of_shapes_that_do_not_broadcast():
     return good(change)
 
 
-def with_second_node(operator, values=None, **attributes):
-    """features -> operator "second" with an initializer "values"."""
-
-    def change(model):
-        inputs = ["features"] + ([] if values is None else ["values"])
-        model.graph.node[1].CopyFrom(helper.make_node(operator, inputs, ["output"], name="second", **attributes))
-        if values is not None:
-            model.graph.initializer.append(tensor("values", values))
-
-    return good(change)
-
-
 @bad("second")
 def reshape_to_another_number_of_elements():
     return with_second_node("Reshape", np.array([3, 7], np.int64))
@@ -547,6 +470,129 @@ def cast_to_a_type_that_does_not_exist():
     return with_second_node("Cast", to=99)
 
 
+# Operators that pick, move and compare: what their constants ask for must exist
+
+
+@bad("second")
+def gather_of_an_index_beyond_the_data():
+    return with_second_node("Gather", np.array([3, 8], np.int64), axis=1)
+
+
+@bad("second")
+def gather_elements_of_indices_larger_than_the_data():
+    return with_second_node("GatherElements", np.zeros((2, 9, 9, 9), np.int64), axis=1)
+
+
+@bad("second")
+def gather_nd_deeper_than_the_data():
+    return with_second_node("GatherND", np.zeros((1, 5), np.int64))
+
+
+@bad("second")
+def scatter_nd_of_updates_that_do_not_fit():
+    return with_second_node("ScatterND", np.array([[0, 1]], np.int64), np.ones((3, 3), np.float32))
+
+
+@bad("second")
+def split_into_parts_of_other_sum():
+    return with_second_node("Split", np.array([9], np.int64), axis=1)
+
+
+@bad("second")
+def split_of_a_negative_size():
+    return with_second_node("Split", np.array([-8], np.int64), axis=1)
+
+
+@bad("second")
+def expand_to_what_does_not_broadcast():
+    return with_second_node("Expand", np.array([1, 3, 5, 5], np.int64))
+
+
+@bad("second")
+def expand_beyond_all_limits():
+    return with_second_node("Expand", np.array([2**40, 2**40, 1, 1, 1, 1], np.int64))
+
+
+@bad("second")
+def tile_of_overflowing_repeats():
+    return with_second_node("Tile", np.array([2**62, 4, 1, 1], np.int64))
+
+
+@bad("second")
+def slice_of_step_0():
+    zero, one = np.array([0], np.int64), np.array([1], np.int64)
+    return with_second_node("Slice", zero, one, one, zero)
+
+
+@bad("second")
+def where_of_a_condition_that_is_no_bool():
+    return with_second_node("Where", np.ones((1, 8, 5, 5), np.float32), np.ones((1,), np.float32))
+
+
+@bad("second")
+def reduce_of_an_axis_beyond_the_rank():
+    return with_second_node("ReduceMax", axes=[4])
+
+
+@bad("second")
+def einsum_of_another_rank():
+    return with_second_node("Einsum", equation="abc->abc")
+
+
+@bad("second")
+def einsum_of_a_label_from_nowhere():
+    return with_second_node("Einsum", equation="abcd->abcz")
+
+
+@bad("second")
+def einsum_of_more_letters_than_dimensions_can_be():
+    return with_second_node("Einsum", equation="abcdefghijklmnop->a")
+
+
+@bad("second")
+def resize_by_a_negative_scale():
+    return with_second_node("Resize", np.zeros(0, np.float32), np.array([1, 1, -2, 1], np.float32))
+
+
+@bad("second")
+def resize_beyond_all_limits():
+    return with_second_node("Resize", np.zeros(0, np.float32), np.array([1, 1, 1e30, 1], np.float32))
+
+
+@bad("second")
+def top_k_of_more_than_there_is():
+    return with_second_node("TopK", np.array([99], np.int64))
+
+
+@bad("second")
+def layer_normalization_of_a_scale_that_does_not_fit():
+    return with_second_node("LayerNormalization", np.ones((4,), np.float32), opset=17)
+
+
+@bad("second")
+def transposed_convolution_of_other_channels():
+    return with_second_node("ConvTranspose", np.ones((7, 2, 3, 3), np.float32))
+
+
+@bad("second")
+def pool_whose_padding_exceeds_its_kernel():
+    return with_second_node("MaxPool", kernel_shape=[2, 2], pads=[3, 3, 3, 3])
+
+
+@bad("second")
+def depth_to_space_of_blocks_that_do_not_divide():
+    return with_second_node("DepthToSpace", blocksize=3)
+
+
+@bad("'input' is not a tensor")
+def input_that_is_a_sequence():
+    def change(model):
+        kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [1, 4, 7, 7]))
+        model.graph.input[0].type.CopyFrom(kind)
+
+    return good(change)
+
+
 def write_seeds(files):
     """Small files of both kinds for the fuzzer: it starts where the reader has been."""
     corpus = HERE.parent / "fuzz" / "corpus" / "onnx"
@@ -569,6 +615,10 @@ def main():
     directory.mkdir()
     for name, data in files.items():
         (directory / f"{name}.onnx").write_bytes(data)
+    (directory / "folder").mkdir()
+    (directory / "folder" / "data").write_bytes(bytes(4))
+    os.symlink("expected.tsv", directory / "link")
+    os.symlink("..", directory / "up")
     rows = [f"{name}.onnx\t{expected}\n" for name, (_, expected) in BAD.items()]
     (directory / "expected.tsv").write_text("".join(rows))
     print(f"{len(files)} files, {sum(map(len, files.values()))} bytes; seeds {write_seeds(files)} bytes")
