@@ -56,6 +56,11 @@ static bool is(const struct node *node, const char *type) {
         return node && !node_is_dead(node) && strcmp(node->type, type) == 0;
 }
 
+/* graph_rearrange() makes views of reshapes. */
+static bool is_view(const struct node *node) {
+        return is(node, "Reshape") || is(node, "View");
+}
+
 static bool is_map(const struct graph *graph, uint32_t value) {
         const struct value *v = &graph->values[value];
 
@@ -93,6 +98,18 @@ static bool same_but_channels(const struct graph *graph, uint32_t a, uint32_t b)
         return x->dims[0] == y->dims[0] && x->dims[2] == y->dims[2] && x->dims[3] == y->dims[3];
 }
 
+/* Rows of transformers, [N, H, W, C] or cut into windows: their axis 1 is no axis of channels. */
+static bool is_of_rows(const struct tracing *t, uint32_t value) {
+        static const char *const types[] = {"Attention", "Gather",  "InnerProduct", "LayerNorm",
+                                            "MatMul",    "Reshape", "Transpose",    "View"};
+        uint32_t producer = value < t->n_values ? t->producers[value] : VALUE_NONE;
+
+        for (size_t i = 0; i < ARRAY_SIZE(types) && producer != VALUE_NONE; i++)
+                if (is(&t->graph->nodes[producer], types[i]))
+                        return true;
+        return false;
+}
+
 /* out is n_channels of in, from first on. */
 static int trace_part(struct tracing *t, uint32_t in, uint32_t out, size_t first, struct error *error) {
         size_t n = t->graph->values[out].shape.dims[1];
@@ -100,7 +117,7 @@ static int trace_part(struct tracing *t, uint32_t in, uint32_t out, size_t first
         int r;
 
         if (!is_map(t->graph, in) || !is_map(t->graph, out) || !same_but_channels(t->graph, in, out) ||
-            first + n > t->graph->values[in].shape.dims[1])
+            first + n > t->graph->values[in].shape.dims[1] || is_of_rows(t, origin_of(t, in, first).value))
                 return 0;
         r = table_new(t, out, &table, error);
         if (r < 0 || !table)
@@ -169,7 +186,7 @@ static int trace_shuffle(struct tracing *t, const struct node *node, struct erro
             memcmp(perm->ints, swapped, sizeof(swapped)) != 0)
                 return 0;
         reshape = producer(t, transpose->inputs[0]);
-        if (!is(reshape, "Reshape") || !is_map(t->graph, reshape->inputs[0]) ||
+        if (!is_view(reshape) || !is_map(t->graph, reshape->inputs[0]) ||
             !is_map(t->graph, node->outputs[0]))
                 return 0;
         in = reshape->inputs[0];
@@ -379,7 +396,7 @@ static int trace_moves(struct tracing *t, const struct node *node, struct error 
                 return trace_slice(t, node, error);
         if (is(node, "Split"))
                 return trace_split(t, node, error);
-        if (is(node, "Reshape"))
+        if (is_view(node))
                 return trace_shuffle(t, node, error);
         if (is(node, "Concat"))
                 return trace_concat(t, node, error);
@@ -437,8 +454,9 @@ int graph_fuse_channels(struct graph *graph, struct error *error) {
         _cleanup_(tracing_release) struct tracing t = {.graph = graph, .n_values = graph->n_values};
         int r;
 
-        /* The kernels that take other orders, and that copy channels fast, are our own. */
-        if (!native_best()->conv[0] || !has_moves(graph))
+        /* The kernels that take other orders, and that copy channels fast, are our own. Values that are
+         * watched must exist as they are. */
+        if (!native_best()->conv[0] || graph->n_watched > 0 || !has_moves(graph))
                 return 0;
         t.origins = calloc(n, sizeof(*t.origins));
         t.moved = calloc(n, sizeof(*t.moved));

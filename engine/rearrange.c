@@ -496,6 +496,6 @@ int graph_rearrange(struct graph *graph, struct error *error) {
         if (!graph->nodes)
                 return error_no_memory(error);
         graph->n_nodes = rearrange.n_nodes;
-        graph->output = aliases_resolve(&rearrange.aliases, graph->output);
+        aliases_apply_to_outputs(&rearrange.aliases, graph);
         return graph_sweep(graph, error);
 }

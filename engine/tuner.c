@@ -240,30 +240,33 @@ static bool is_answered(const struct plan *plan, struct tuning *tuning) {
         return true;
 }
 
-/* Largest difference of the outputs of two plans for the same noise, in relation to the largest output. */
-static int difference(double *ret_difference, struct plan *const plans[2], struct error *error) {
-        _cleanup_(trial_release) struct trial first = {0}, second = {0};
-        struct trial *const trials[] = {&first, &second};
-        double largest = 0, difference = 0;
+/* What a plan answers to noise; to be freed. */
+static int answer_to_noise(float **ret_output, const struct plan *plan, struct error *error) {
+        _cleanup_(trial_release) struct trial trial = {0};
         int r;
 
-        for (size_t i = 0; i < 2; i++) {
-                r = trial_init(trials[i], plans[i], error);
-                if (r < 0)
-                        return r;
-                trial_fill_noise(trials[i], plans[i]);
-                r = trial_time(trials[i], error);
-                if (r < 0)
-                        return r;
-        }
-        for (size_t i = 0; i < plans[0]->output_elements; i++) {
-                double x = (double)first.output[i], y = (double)second.output[i];
+        r = trial_init(&trial, plan, error);
+        if (r < 0)
+                return r;
+        trial_fill_noise(&trial, plan);
+        r = trial_time(&trial, error);
+        if (r < 0)
+                return r;
+        *ret_output = steal_ptr(&trial.output);
+        return 0;
+}
+
+/* Largest difference in relation to the largest of reference. */
+static double relative_difference(const float *reference, const float *output, size_t n) {
+        double largest = 0, difference = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                double x = (double)reference[i], y = (double)output[i];
 
                 largest = fmax(largest, fabs(x));
                 difference = fabs(x - y) <= difference ? difference : fabs(x - y); /* NaN counts */
         }
-        *ret_difference = largest > 0 ? difference / largest : difference;
-        return 0;
+        return largest > 0 ? difference / largest : difference;
 }
 
 static bool is_winograd(const char *label) {
@@ -277,30 +280,42 @@ static const char *without_winograd(const struct plan_choice *choice) {
         return choice->labels[choice->usual];
 }
 
-/* Whether plan, with Winograd's filtering in it, computes what the definition does. */
-static int check_winograd(const struct session *session, struct plan *plan, bool *ret_good,
+/* An answer, and the one in its place where Winograd's filtering turns out not to compute what it should. */
+struct verdict {
+        char question[TUNING_MAX_TEXT], label[TUNING_MAX_TEXT], without_winograd[TUNING_MAX_TEXT];
+};
+
+static void verdict_init(struct verdict *verdict, const struct plan_choice *choice, const char *label) {
+        snprintf(verdict->question, sizeof(verdict->question), "%s", choice->question);
+        snprintf(verdict->label, sizeof(verdict->label), "%s", label);
+        snprintf(verdict->without_winograd, sizeof(verdict->without_winograd), "%s",
+                 is_winograd(label) ? without_winograd(choice) : label);
+}
+
+/* Whether output is what the definition of convolution gives. */
+static int check_winograd(const struct session *session, const float *output, bool *ret_good,
                           struct error *error) {
         struct plan_taste taste = {.no_winograd = true};
-        _cleanup_(plan_freep) struct plan *reference = NULL;
-        double relative = 0;
+        _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(freep) float *reference = NULL;
         int r;
 
-        r = plan_new_whole(&reference, session->model, &session->plan, &taste, error);
+        r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
         if (r >= 0)
-                r = difference(&relative, (struct plan *[]){reference, plan}, error);
+                r = answer_to_noise(&reference, plan, error);
         if (r < 0)
                 return r;
-        *ret_good = relative <= WINOGRAD_MAX_ERROR;
+        *ret_good = relative_difference(reference, output, plan->output_elements) <= WINOGRAD_MAX_ERROR;
         return 0;
 }
 
-/* Keeps the answers in found where a plan that follows them is faster than the usual one, else the usual
- * ways; and those that are Winograd's only where the result is right. No more than two plans exist at a
- * time, which share what weights they have in common. */
-static int settle(struct session *session, struct plan **usual, struct tuning *found, struct error *error) {
+/* Compares the usual plan, which is freed, with one that follows found. *ret_verdicts, to be freed, are
+ * found where that is faster, else the usual ways; *ret_output is what the tuned plan answers to noise. */
+static int judge(struct session *session, struct plan **usual, struct tuning *found,
+                 struct verdict **ret_verdicts, size_t *ret_n, float **ret_output, struct error *error) {
         struct plan_taste taste = {.tuning = found};
+        _cleanup_(freep) struct verdict *verdicts = NULL;
         _cleanup_(plan_freep) struct plan *tuned = NULL;
-        bool good;
         double ratio;
         int r;
 
@@ -310,16 +325,40 @@ static int settle(struct session *session, struct plan **usual, struct tuning *f
         if (r < 0)
                 return r;
         plan_free(steal_ptr(usual));
-        r = check_winograd(session, tuned, &good, error);
-        if (r < 0)
-                return r;
+        verdicts = calloc(MAX(tuned->n_choices, 1u), sizeof(*verdicts));
+        if (!verdicts)
+                return error_no_memory(error);
         for (size_t i = 0; i < tuned->n_choices; i++) {
                 const struct plan_choice *choice = &tuned->choices[i];
-                const char *label = choice->labels[ratio < 1 - GAIN_PLAN ? choice->taken : choice->usual];
 
-                tuning_answer(session->tuning, choice->question,
-                              !good && is_winograd(label) ? without_winograd(choice) : label);
+                verdict_init(&verdicts[i], choice,
+                             choice->labels[ratio < 1 - GAIN_PLAN ? choice->taken : choice->usual]);
         }
+        r = answer_to_noise(ret_output, tuned, error);
+        if (r < 0)
+                return r;
+        *ret_n = tuned->n_choices;
+        *ret_verdicts = steal_ptr(&verdicts);
+        return 0;
+}
+
+/* Keeps what was found. There are never more plans at a time than the two that are compared, and those share
+ * the weights that they have in common. */
+static int settle(struct session *session, struct plan **usual, struct tuning *found, struct error *error) {
+        _cleanup_(freep) struct verdict *verdicts = NULL;
+        _cleanup_(freep) float *output = NULL;
+        bool good;
+        size_t n;
+        int r;
+
+        r = judge(session, usual, found, &verdicts, &n, &output, error);
+        if (r >= 0)
+                r = check_winograd(session, output, &good, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++)
+                tuning_answer(session->tuning, verdicts[i].question,
+                              good ? verdicts[i].label : verdicts[i].without_winograd);
         return 0;
 }
 
