@@ -4,7 +4,7 @@
 
 #include "engine/ops/families.h"
 
-#define VARIADIC  OPERATOR_VARIADIC
+#define VARIADIC OPERATOR_VARIADIC
 #define no_fold  NULL
 #define no_lower NULL
 #define OPERATOR(type, since, inputs, infer, fold, lower)                                                   \

@@ -51,8 +51,8 @@ struct plan {
         uint32_t *network_outputs; /* buffers, for each output of a network that is not constant */
 };
 
-/* A plan of a network whose graph is simplified and whose inputs have shapes; weights must outlive it. Without
- * a model, which only pictures need. */
+/* A plan of a network whose graph is simplified and whose inputs have shapes; weights must outlive it.
+ * Without a model, which only pictures need. */
 int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct weights *weights,
                      struct error *error);
 
