@@ -2,51 +2,10 @@
 #include <string.h>
 
 #include "engine/ops/native.h"
+#include "engine/ops/runs.h"
 
-/* Operators that pick elements by constant indices: Gather, GatherElements, GatherND, ScatterElements,
- * ScatterND. Each becomes a list of runs to copy, which is folded or is a step. */
-
-static int index_normalise(size_t *ret_index, int64_t index, size_t size, struct error *error) {
-        if (index < -(int64_t)size || index >= (int64_t)size)
-                return error_set(error, ERROR_INVALID, "index %" PRId64 " of %zu elements", index, size);
-        *ret_index = (size_t)(index < 0 ? index + (int64_t)size : index);
-        return 0;
-}
-
-/* indices may be any integers; constant for a given input shape. */
-static int indices_read(const struct tensor **ret_indices, const struct graph *graph,
-                        const struct node *node, struct error *error) {
-        const struct tensor *indices = graph_input_constant(graph, node, 1);
-
-        if (!indices)
-                return error_set(error, ERROR_UNSUPPORTED, "indices that are computed");
-        if (indices->dtype != DTYPE_I64 && indices->dtype != DTYPE_I32)
-                return error_set(error, ERROR_INVALID, "indices of type %s", dtype_name(indices->dtype));
-        *ret_indices = indices;
-        return 0;
-}
-
-/* Runs of elements to copy: of the source, or of the updates, to the result. */
-struct runs {
-        size_t n, length; /* of each, in elements */
-        uint32_t *from;   /* a tensor's elements fit into 32 bits: TENSOR_MAX_ELEMENTS */
-};
-
-static void runs_release(struct runs *runs) {
-        free(runs->from);
-}
-
-static int runs_new(struct runs *ret_runs, size_t n, size_t length, struct error *error) {
-        struct runs runs = {.n = n, .length = length};
-
-        if (n > FOLD_MAX_ELEMENTS)
-                return error_set(error, ERROR_LIMIT, "more than %zu runs to copy", FOLD_MAX_ELEMENTS);
-        runs.from = calloc(MAX(n, 1u), sizeof(*runs.from));
-        if (!runs.from)
-                return error_no_memory(error);
-        *ret_runs = runs;
-        return 0;
-}
+/* Operators that pick elements by constants: Gather, GatherElements, GatherND, Compress, ReverseSequence.
+ * Each is a list of runs to copy, which is folded or is a step. */
 
 static void runs_copy(const struct runs *runs, void *dst, const void *src, size_t element_bytes) {
         size_t bytes = runs->length * element_bytes;
@@ -54,8 +13,6 @@ static void runs_copy(const struct runs *runs, void *dst, const void *src, size_
         for (size_t i = 0; i < runs->n; i++)
                 memcpy((char *)dst + i * bytes, (const char *)src + runs->from[i] * element_bytes, bytes);
 }
-
-/* ---- the gathering ones: where each run of the result comes from ---- */
 
 static int gather_shape(struct shape *ret_shape, const struct graph *graph, const struct node *node,
                         struct error *error) {
@@ -138,30 +95,6 @@ static int gather_elements_shape(struct shape *ret_shape, const struct graph *gr
         return 0;
 }
 
-/* The element of x that each element of indices names along axis. */
-static int elements_named(uint32_t *ret_elements, const struct shape *x, const struct tensor *indices,
-                          size_t axis, struct error *error) {
-        size_t index[TENSOR_MAX_RANK] = {0}, named;
-
-        for (size_t i = 0; i < indices->n_elements; i++) {
-                size_t at = 0;
-                int r;
-
-                r = index_normalise(&named, tensor_integer(indices, i), x->dims[axis], error);
-                if (r < 0)
-                        return r;
-                for (size_t d = 0; d < x->rank; d++)
-                        at = at * x->dims[d] + (d == axis ? named : index[d]);
-                ret_elements[i] = (uint32_t)at;
-                for (size_t d = x->rank; d-- > 0;) {
-                        if (++index[d] < indices->shape.dims[d])
-                                break;
-                        index[d] = 0;
-                }
-        }
-        return 0;
-}
-
 static int gather_elements_runs(struct runs *ret_runs, const struct graph *graph, const struct node *node,
                                 struct error *error) {
         const struct shape *x = &graph->values[node->inputs[0]].shape;
@@ -184,21 +117,6 @@ static int gather_elements_runs(struct runs *ret_runs, const struct graph *graph
         return 0;
 }
 
-/* Checks [..., k] indices into x after its first batch dimensions. */
-static int nd_read(size_t *ret_depth, const struct shape *x, const struct shape *indices, size_t batch,
-                   struct error *error) {
-        size_t depth = indices->rank > 0 ? indices->dims[indices->rank - 1] : 0;
-
-        if (batch >= indices->rank || depth == 0 || batch + depth > x->rank)
-                return error_set(error, ERROR_INVALID, "indices of depth %zu for data of rank %zu", depth,
-                                 x->rank);
-        for (size_t i = 0; i < batch; i++)
-                if (x->dims[i] != indices->dims[i])
-                        return error_set(error, ERROR_INVALID, "batch dimension %zu differs", i);
-        *ret_depth = depth;
-        return 0;
-}
-
 static int gather_nd_shape(struct shape *ret_shape, const struct graph *graph, const struct node *node,
                            struct error *error) {
         int64_t batch = node_attribute_integer(node, "batch_dims", 0), dims[2 * TENSOR_MAX_RANK];
@@ -213,7 +131,7 @@ static int gather_nd_shape(struct shape *ret_shape, const struct graph *graph, c
                 return r;
         if (batch < 0 || batch > TENSOR_MAX_RANK)
                 return error_set(error, ERROR_INVALID, "batch_dims %" PRId64, batch);
-        r = nd_read(&depth, &x->shape, &indices->shape, (size_t)batch, error);
+        r = indices_nd_read(&depth, &x->shape, &indices->shape, (size_t)batch, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i + 1 < indices->shape.rank; i++)
@@ -221,26 +139,6 @@ static int gather_nd_shape(struct shape *ret_shape, const struct graph *graph, c
         for (size_t i = (size_t)batch + depth; i < x->shape.rank; i++)
                 dims[n++] = (int64_t)x->shape.dims[i];
         return shape_from_dims(ret_shape, dims, n, error);
-}
-
-/* The first element of the run that entry i of indices, of depth, names in x after its first batch
- * dimensions, of which it is number lead. */
-static int run_named(uint32_t *ret_from, const struct shape *x, const struct tensor *indices, size_t i,
-                     size_t depth, size_t batch, size_t lead, size_t length, struct error *error) {
-        size_t at = lead;
-
-        for (size_t d = 0; d < depth; d++) {
-                size_t index;
-                int r;
-
-                r = index_normalise(&index, tensor_integer(indices, i * depth + d), x->dims[batch + d],
-                                    error);
-                if (r < 0)
-                        return r;
-                at = at * x->dims[batch + d] + index;
-        }
-        *ret_from = (uint32_t)(at * length);
-        return 0;
 }
 
 static int gather_nd_runs(struct runs *ret_runs, const struct graph *graph, const struct node *node,
@@ -253,7 +151,7 @@ static int gather_nd_runs(struct runs *ret_runs, const struct graph *graph, cons
 
         r = indices_read(&indices, graph, node, error);
         if (r >= 0)
-                r = nd_read(&depth, x, &indices->shape, batch, error);
+                r = indices_nd_read(&depth, x, &indices->shape, batch, error);
         if (r < 0)
                 return r;
         for (size_t i = batch + depth; i < x->rank; i++)
@@ -466,172 +364,6 @@ OPERATOR_LOWER(gather) {
                                     .params = &kept,
                                     .params_bytes = sizeof(kept),
                                     .n_inputs = 1,
-                                    .n_outputs = 1,
-                            },
-                            error);
-}
-
-/* ---- the scattering ones: where each run of the updates goes, which replaces what is there, or is added to
- * it or multiplied with it ---- */
-
-static int scatter_runs(struct runs *ret_runs, const struct graph *graph, const struct node *node,
-                        struct error *error) {
-        bool elements = strcmp(node->type, "ScatterND") != 0;
-        _cleanup_(runs_release) struct runs runs = {0};
-        const struct value *x, *updates;
-        const struct tensor *indices;
-        size_t axis, depth, length = 1;
-        int r;
-
-        r = graph_need_input(graph, node, 0, &x, error);
-        if (r >= 0)
-                r = graph_need_input(graph, node, 2, &updates, error);
-        if (r >= 0)
-                r = indices_read(&indices, graph, node, error);
-        if (r < 0)
-                return r;
-        if (elements) {
-                r = axis_normalise(&axis, node_attribute_integer(node, "axis", 0), x->shape.rank, error);
-                if (r >= 0 && indices->shape.rank != x->shape.rank)
-                        r = error_set(error, ERROR_INVALID, "indices of rank %zu for data of rank %zu",
-                                      indices->shape.rank, x->shape.rank);
-                for (size_t i = 0; r >= 0 && i < x->shape.rank; i++)
-                        if (indices->shape.dims[i] > x->shape.dims[i] && i != axis)
-                                r = error_set(error, ERROR_INVALID, "indices larger than the data");
-                if (r >= 0)
-                        r = runs_new(&runs, indices->n_elements, 1, error);
-                if (r >= 0)
-                        r = elements_named(runs.from, &x->shape, indices, axis, error);
-        } else {
-                r = nd_read(&depth, &x->shape, &indices->shape, 0, error);
-                for (size_t i = r < 0 ? x->shape.rank : depth; i < x->shape.rank; i++)
-                        length *= x->shape.dims[i];
-                if (r >= 0)
-                        r = runs_new(&runs, length > 0 ? indices->n_elements / depth : 0, length, error);
-                for (size_t i = 0; i < runs.n && r >= 0; i++)
-                        r = run_named(&runs.from[i], &x->shape, indices, i, depth, 0, 0, length, error);
-        }
-        if (r < 0)
-                return r;
-        if (shape_elements(&updates->shape) != runs.n * runs.length || updates->dtype != x->dtype)
-                return error_set(error, ERROR_INVALID, "updates that do not fit data and indices");
-        *ret_runs = runs;
-        runs.from = NULL;
-        return 0;
-}
-
-enum combine { COMBINE_REPLACE, COMBINE_ADD, COMBINE_MULTIPLY };
-
-static int combine_read(enum combine *ret_combine, const struct node *node, struct error *error) {
-        const char *reduction = node_attribute_string(node, "reduction", "none");
-
-        if (strcmp(reduction, "none") == 0)
-                *ret_combine = COMBINE_REPLACE;
-        else if (strcmp(reduction, "add") == 0)
-                *ret_combine = COMBINE_ADD;
-        else if (strcmp(reduction, "mul") == 0)
-                *ret_combine = COMBINE_MULTIPLY;
-        else
-                return error_set(error, ERROR_UNSUPPORTED, "reduction '%s'", reduction);
-        return 0;
-}
-
-OPERATOR_INFER(scatter) {
-        const struct value *x;
-        enum combine combine;
-        int r;
-
-        r = graph_need_input(graph, node, 0, &x, error);
-        if (r >= 0)
-                r = combine_read(&combine, node, error);
-        if (r < 0)
-                return r;
-        graph_set_output(graph, node, x->dtype, &x->shape);
-        return 0;
-}
-
-static void scatter_copy(const struct runs *runs, void *dst, const void *updates, size_t element_bytes) {
-        size_t bytes = runs->length * element_bytes;
-
-        for (size_t i = 0; i < runs->n; i++)
-                memcpy((char *)dst + runs->from[i] * element_bytes, (const char *)updates + i * bytes,
-                       bytes);
-}
-
-static void scatter_combine(const struct runs *runs, float *dst, const float *updates,
-                            enum combine combine) {
-        for (size_t i = 0; i < runs->n; i++)
-                for (size_t k = 0; k < runs->length; k++) {
-                        float *to = &dst[runs->from[i] + k], update = updates[i * runs->length + k];
-
-                        *to = combine == COMBINE_ADD ? *to + update : *to * update;
-                }
-}
-
-OPERATOR_FOLD(scatter) {
-        const struct tensor *x = graph_input_constant(graph, node, 0);
-        _cleanup_(runs_release) struct runs runs = {0};
-        enum combine combine;
-        int r;
-
-        r = combine_read(&combine, node, error);
-        if (r >= 0 && combine != COMBINE_REPLACE)
-                r = error_set(error, ERROR_UNSUPPORTED, "a reduction of constants");
-        if (r >= 0)
-                r = fold_check(&x->shape, error);
-        if (r >= 0)
-                r = scatter_runs(&runs, graph, node, error);
-        if (r >= 0)
-                r = tensor_reshape(ret_tensor, x, &x->shape, error);
-        if (r < 0)
-                return r;
-        scatter_copy(&runs, (*ret_tensor)->data, graph_input_constant(graph, node, 2)->data,
-                     dtype_bytes(x->dtype));
-        return 0;
-}
-
-struct scatter {
-        struct runs runs;
-        enum combine combine;
-        size_t n;
-};
-
-static void scatter_run(const void *params, void *const *addresses) {
-        const struct scatter *p = params;
-
-        memcpy(addresses[2], addresses[0], p->n * sizeof(float));
-        if (p->combine == COMBINE_REPLACE)
-                scatter_copy(&p->runs, addresses[2], addresses[1], sizeof(float));
-        else
-                scatter_combine(&p->runs, addresses[2], addresses[1], p->combine);
-}
-
-OPERATOR_LOWER(scatter) {
-        const struct graph *graph = lowering_graph(lowering);
-        _cleanup_(runs_release) struct runs runs = {0};
-        struct scatter scatter;
-        enum combine combine;
-        int r;
-
-        r = combine_read(&combine, node, error);
-        if (r >= 0)
-                r = scatter_runs(&runs, graph, node, error);
-        if (r < 0)
-                return r;
-        scatter = (struct scatter){.runs = runs,
-                                   .combine = combine,
-                                   .n = shape_elements(&graph->values[node->inputs[0]].shape)};
-        scatter.runs.from = lowering_keep(lowering, runs.from, runs.n * sizeof(*runs.from));
-        if (!scatter.runs.from)
-                return error_no_memory(error);
-        return native_lower(lowering, node,
-                            &(struct native){
-                                    .name = "native:scatter",
-                                    .function = scatter_run,
-                                    .params = &scatter,
-                                    .params_bytes = sizeof(scatter),
-                                    .inputs = {0, 2},
-                                    .n_inputs = 2,
                                     .n_outputs = 1,
                             },
                             error);

@@ -1,7 +1,8 @@
 """What the ONNX project's node tests (tests/conformance) leave out of operators on data. See make_vectors.py."""
 import numpy as np
+from onnx import TensorProto
 
-from onnx_case import case
+from onnx_case import case, tensor
 
 
 def rows(c, rank):
@@ -182,3 +183,24 @@ def dropout_of_training_that_drops_nothing(c):
 @case((1, 4, 3, 5))
 def max_of_three_that_are_broadcast(c):
     return c.add("Max", "input", c.uniform(5), c.add("ReduceMean", "input", axes=[3]))
+
+
+# Constants
+
+
+@case((1, 4, 6, 6))
+def cast_from_float64_weights(c):
+    doubles = c.add("Constant", value=tensor("doubles", c.filters(8, 4, 3).astype(np.float64)))
+    weight = c.add("Cast", doubles, to=TensorProto.FLOAT)
+    return c.add("Conv", "input", weight, kernel_shape=[3, 3])
+
+
+@case((1, 4, 3, 5))
+def integer_division_and_modulo_of_negative_shapes(c):
+    """-7 / 2 is -3, -7 modulo 4 is 1, and -3 where the sign is the dividend's."""
+    minus_7 = c.constant([-7], np.int64)
+    quotient = c.add("Div", minus_7, c.constant([2], np.int64))
+    rest = c.add("Mod", minus_7, c.constant([4], np.int64))
+    remainder = c.add("Mod", minus_7, c.constant([4], np.int64), fmod=1)
+    last = c.add("Add", remainder, c.constant([23], np.int64))
+    return c.add("Reshape", "input", c.add("Concat", rest, c.add("Neg", quotient), last, axis=0))
