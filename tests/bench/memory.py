@@ -54,7 +54,8 @@ def main():
         print(f"| {plan['model']} | {weights:.1f} | {arena:.1f} ({bound:.1f}) | {peak:.0f} "
               f"| {peak / (1.25 * (weights + arena) + 30):.2f} | {least['read_ms']:.1f} | {least['parse_ms']:.1f} "
               f"| {least['pack_ms']:.1f} | {least['plan_ms']:.1f} | {least['ready_ms']:.1f} "
-              f"| {least['ready_ms'] / (least['read_ms'] + least['pack_ms']):.2f} | {least['hash_ms']:.1f} |", flush=True)
+              f"| {least['ready_ms'] / (least['read_ms'] + least['pack_ms']):.2f} | {least['hash_ms']:.1f} |",
+              flush=True)
 
 
 if __name__ == "__main__":
