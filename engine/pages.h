@@ -2,8 +2,8 @@
 /*
  * pages: memory straight from the kernel, for what is large and lives long.
  *
- * In huge pages where the kernel has them: 98 MiB of weights are touched for the first time in 14 ms instead
- * of 60 to 100 (docs/performance.md). What is freed goes back to the kernel at once.
+ * In huge pages where the kernel has them: 100 MiB are touched for the first time in 12 to 31 ms instead of
+ * 60 to 200 (docs/performance.md). What is freed goes back to the kernel at once.
  */
 #include <stddef.h>
 

@@ -1,4 +1,5 @@
-"""Weights of more than 32 KiB, which stay in their file until they are packed (engine/origin.h). See make_vectors.py."""
+"""Weights of more than 32 KiB, which stay in their file until they are packed (engine/origin.h). See
+make_vectors.py."""
 import numpy as np
 
 from onnx_case import case

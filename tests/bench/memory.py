@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""What models take of memory and of time until they are ready, as a Markdown table.
+
+    SACCADE=build/cli/saccade STARTUP=build/tests/bench/startup tests/bench/memory.py [--rounds N] MODEL.onnx...
+
+Peak: the resident size (VmHWM) of `saccade bench` with one thread, batch 1, beside the packed weights and activations
+that `saccade inspect` tells. Start: the least of some rounds, each in a process of its own (startup.c says what the
+columns are); "read + pack" is what must be done at least. Build startup by `meson compile -C build startup`.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+MIB = 1 << 20
+SACCADE = os.environ.get("SACCADE", "build/cli/saccade")
+STARTUP = os.environ.get("STARTUP", "build/tests/bench/startup")
+
+
+def peak_mib(model):
+    process = subprocess.Popen([SACCADE, "bench", "--model", model, "--threads", "1", "--seconds", "0.3"],
+                               stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        for line in pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                peak = int(line.split()[1]) / 1024
+        time.sleep(0.005)
+    if process.returncode != 0:
+        raise SystemExit(f"{model}: saccade bench ended with {process.returncode}")
+    return peak
+
+
+def output_of(*words):
+    return json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("models", nargs="+")
+    arguments = parser.parse_args()
+    print("| model | weights MiB | arena MiB (bound) | peak MiB | of 1.25 x both + 30 | read ms | parse | pack | plan "
+          "| ready | of read + pack | version |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for model in arguments.models:
+        plan = output_of(SACCADE, "inspect", model, "--threads", "1", "--json")
+        weights, arena, bound = (plan[key] / MIB for key in ("weight_bytes", "arena_bytes", "arena_bound_bytes"))
+        peak = peak_mib(model)
+        rounds = [output_of(STARTUP, model) for _ in range(arguments.rounds)]
+        least = {key: min(r[key] for r in rounds) for key in rounds[0]}
+        print(f"| {plan['model']} | {weights:.1f} | {arena:.1f} ({bound:.1f}) | {peak:.0f} "
+              f"| {peak / (1.25 * (weights + arena) + 30):.2f} | {least['read_ms']:.1f} | {least['parse_ms']:.1f} "
+              f"| {least['pack_ms']:.1f} | {least['plan_ms']:.1f} | {least['ready_ms']:.1f} "
+              f"| {least['ready_ms'] / (least['read_ms'] + least['pack_ms']):.2f} | {least['hash_ms']:.1f} |",
+              flush=True)
+
+
+if __name__ == "__main__":
+    main()
