@@ -251,13 +251,6 @@ def products_without_end():
                            helper.make_node("Relu", ["w10"], ["output"]))
 
 
-@bad("pad")
-def pad_of_a_scalar():
-    none = helper.make_node("Constant", [], ["none"], value=tensor("none", np.zeros(0, np.int64)))
-    mean = helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0)
-    return good_with_nodes(none, mean, helper.make_node("Pad", ["mean", "none"], ["output"], name="pad"))
-
-
 # External data
 
 
