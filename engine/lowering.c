@@ -456,8 +456,8 @@ static int network_outputs_lower(struct lowering *lowering, struct error *error)
                 if (value->constant)
                         continue;
                 r = value->known ? need_float(value, error)
-                                 : error_set(error, ERROR_UNSUPPORTED, "the shape of output '%s' is not known",
-                                             value->name);
+                                 : error_set(error, ERROR_UNSUPPORTED,
+                                             "the shape of output '%s' is not known", value->name);
                 if (r >= 0)
                         r = lowering_use(lowering, graph->network_outputs[i],
                                          layout_plain(plan->kernels, &value->shape), &output, error);
