@@ -161,9 +161,9 @@ int graph_keep_tensor(struct graph *graph, struct tensor *tensor, struct error *
 int graph_charge(struct graph *graph, enum dtype dtype, const struct shape *shape, struct error *error);
 
 /* Called before node is folded, so that no small file makes the engine walk over constants again and again:
- * what it reads and writes together is GRAPH_WORK_FACTOR times what it may make, about a second at worst.
+ * what it reads and writes together is GRAPH_WORK_FACTOR times what it may make, half a second at worst.
  * Shapes of the outputs are known. Fails with ERROR_LIMIT. */
-#define GRAPH_WORK_FACTOR 4u
+#define GRAPH_WORK_FACTOR 2u
 int graph_charge_work(struct graph *graph, const struct node *node, struct error *error);
 
 /* Takes a reference of its own; shape and dtype follow. */

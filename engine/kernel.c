@@ -88,14 +88,15 @@ static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const
 #define CODE_CONV_BYTES   ((size_t)64 << 10)
 #define CODE_COLUMN_BYTES ((size_t)4 << 10)
 #define CODE_WINDOW_BYTES ((size_t)12 << 10)
-#define CODE_TAP_BYTES    256u              /* no code, but choosing blocks for 1024x1024 taps takes 10 s */
-#define CODE_NATIVE_BYTES ((size_t)4 << 10) /* none, but the descriptions of a step */
+#define CODE_TAP_BYTES    256u               /* no code, but choosing blocks for 1024x1024 taps takes 10 s */
+#define CODE_NATIVE_BYTES ((size_t)32 << 10) /* none, but arranging the arena takes steps squared */
 
 static int kernels_charge(struct kernels *kernels, size_t bytes, struct error *error) {
         if (bytes > ALLOWANCE_CODE_BYTES || kernels->code_bytes > ALLOWANCE_CODE_BYTES - bytes)
-                return error_set(error, ERROR_LIMIT,
-                                 "the network's kernels take more than %zu MiB of machine code",
-                                 ALLOWANCE_CODE_BYTES >> 20);
+                return error_set(
+                        error, ERROR_LIMIT,
+                        "the network has too many kernels: more than %zu MiB of machine code, by estimate",
+                        ALLOWANCE_CODE_BYTES >> 20);
         kernels->code_bytes += bytes;
         return 0;
 }
