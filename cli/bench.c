@@ -10,6 +10,7 @@
 #include "cli/progress.h"
 #include "cli/statistics.h"
 #include "cli/terminal.h"
+#include "cli/tune.h"
 #include "engine/cpu.h"
 #include "engine/plan.h"
 
@@ -24,6 +25,7 @@ struct bench_values {
         int precision;
         unsigned threads;
         bool json, exact;
+        struct tune_values tune;
 };
 
 static const struct option bench_options[] = {
@@ -59,6 +61,7 @@ static const struct option bench_options[] = {
          .type = OPTION_BOOL,
          .offset = offsetof(struct bench_values, json),
          .help = "end with one line of JSON"},
+        OPTION_ROWS_TUNE(struct bench_values),
         OPTION_ROW_CONFIG(struct bench_values),
         {0},
 };
@@ -68,6 +71,7 @@ static void bench_init(void *values) {
 
         v->seconds = 3;
         v->batch = 1;
+        v->tune.effort = TUNE_FAST;
 }
 
 /* Runs for as long as asked, at least BENCH_MIN_RUNS times; one thread's work, timed run by run. */
@@ -191,6 +195,7 @@ static int print_result_json(const struct bench_result *result, const struct ben
 static int bench(const struct bench_values *v, struct error *error) {
         _cleanup_(model_freep) struct model *model = NULL;
         _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(tuning_freep) struct tuning *tuning = NULL;
         unsigned threads = v->threads > 0 ? v->threads : cpu_count();
         struct plan_options options = {.batch = v->batch, .threads = v->images ? 1 : threads};
         struct bench_result result = {0};
@@ -199,7 +204,9 @@ static int bench(const struct bench_values *v, struct error *error) {
         r = common_open_model(&model, v->model, error);
         if (r < 0)
                 return r;
-        r = plan_new(&plan, model, &options, error);
+        r = tune_plan(&tuning, model, &options, &v->tune, error);
+        if (r >= 0)
+                r = plan_new(&plan, model, &options, error);
         if (r < 0)
                 return r;
         if (v->images)

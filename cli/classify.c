@@ -9,6 +9,7 @@
 #include "cli/lane.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
+#include "cli/tune.h"
 #include "engine/cpu.h"
 #include "engine/top_k.h"
 #include "proto/classify.h"
@@ -21,6 +22,7 @@ struct classify_values {
         int precision;
         unsigned threads, top_k;
         bool json, exact;
+        struct tune_values tune;
 };
 
 static const struct option classify_options[] = {
@@ -43,6 +45,7 @@ static const struct option classify_options[] = {
                  "Pillow"},
         OPTION_ROW_PRECISION(struct classify_values),
         OPTION_ROW_THREADS(struct classify_values),
+        OPTION_ROWS_TUNE(struct classify_values),
         OPTION_ROW_CONFIG(struct classify_values),
         {0},
 };
@@ -291,6 +294,7 @@ static void job_release(struct job *job) {
 static int job_run(struct job *job, const struct classify_values *v, struct error *error) {
         _cleanup_(model_freep) struct model *model = NULL;
         _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(tuning_freep) struct tuning *tuning = NULL;
         unsigned threads = v->threads > 0 ? v->threads : cpu_count();
         size_t n_lanes = MIN((size_t)threads, job->n_items);
         /* One image has all CPUs, many have one each: decoding does not split, and neither idles then. */
@@ -300,7 +304,9 @@ static int job_run(struct job *job, const struct classify_values *v, struct erro
         r = common_open_model(&model, v->model, error);
         if (r < 0)
                 return r;
-        r = plan_new(&plan, model, &options, error);
+        r = tune_plan(&tuning, model, &options, &v->tune, error);
+        if (r >= 0)
+                r = plan_new(&plan, model, &options, error);
         if (r < 0)
                 return r;
         job->model = model;

@@ -32,12 +32,17 @@ int common_check_precision(enum precision precision, struct error *error) {
 }
 
 int common_open_model(struct model **ret_model, const char *path, struct error *error) {
+        return common_open_model_watching(ret_model, path, NULL, error);
+}
+
+int common_open_model_watching(struct model **ret_model, const char *path, const struct model_watch *watch,
+                               struct error *error) {
         struct model_source source;
 
         if (path)
-                return model_open(ret_model, path, NULL, error);
+                return model_open_watching(ret_model, path, NULL, watch, error);
         source = embedded_model();
-        return model_open_source(ret_model, &source, NULL, error);
+        return model_open_source_watching(ret_model, &source, NULL, watch, error);
 }
 
 static int read_stream(struct blob *ret_blob, int fd, const char *path, size_t max_bytes,

@@ -54,6 +54,10 @@ int common_check_precision(enum precision precision, struct error *error);
 /* path: NULL for the embedded model. */
 int common_open_model(struct model **ret_model, const char *path, struct error *error);
 
+/* watch: see engine/model.h. */
+int common_open_model_watching(struct model **ret_model, const char *path, const struct model_watch *watch,
+                               struct error *error);
+
 /* A regular file, or whatever else can be read to its end; "-" is stdin. */
 int common_read_input(struct blob *ret_blob, const char *path, size_t max_bytes, struct error *error);
 

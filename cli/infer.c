@@ -2,14 +2,18 @@
 
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/dump.h"
+#include "cli/tune.h"
 #include "engine/cpu.h"
 #include "engine/npy.h"
 #include "engine/plan.h"
 
 struct infer_values {
         const char *config, *model, *input, *output;
+        struct option_strings dump;
         int precision;
         unsigned threads;
+        struct tune_values tune;
 };
 
 static const struct option infer_options[] = {
@@ -25,9 +29,16 @@ static const struct option infer_options[] = {
          .argument = "Y.npy",
          .type = OPTION_STRING,
          .offset = offsetof(struct infer_values, output),
-         .help = "where the network's output goes, as float32"},
+         .help = "where the network's output goes, as float32; needed unless there is a --dump"},
+        {.name = "dump",
+         .argument = "NODE[=FILE.npy]",
+         .type = OPTION_STRINGS,
+         .offset = offsetof(struct infer_values, dump),
+         .help = "write what a node of the file gives, or any other value of it, as float32 too; may be "
+                 "repeated. Without FILE, into a file that is called after the node"},
         OPTION_ROW_PRECISION(struct infer_values),
         OPTION_ROW_THREADS(struct infer_values),
+        OPTION_ROWS_TUNE(struct infer_values),
         OPTION_ROW_CONFIG(struct infer_values),
         {0},
 };
@@ -62,18 +73,20 @@ static int take_shape(struct plan_options *options, const struct npy *npy, const
         return 0;
 }
 
-static int infer(const struct infer_values *v, struct error *error) {
+static int infer(const struct infer_values *v, const struct dumps *dumps, struct error *error) {
         _cleanup_(blob_release) struct blob blob = BLOB_NONE;
         _cleanup_(npy_release) struct npy npy = {0};
         _cleanup_(model_freep) struct model *model = NULL;
         _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(tuning_freep) struct tuning *tuning = NULL;
         _cleanup_(run_freep) struct run *run = NULL;
         _cleanup_(freep) float *output = NULL;
         struct plan_options options = {.threads = v->threads > 0 ? v->threads : cpu_count()};
+        const struct model_watch watch = {.names = (const char *const *)dumps->nodes, .n = dumps->n};
         size_t dims[8], rank;
         int r;
 
-        r = common_open_model(&model, v->model, error);
+        r = common_open_model_watching(&model, v->model, &watch, error);
         if (r < 0)
                 return r;
         r = common_read_input(&blob, v->input, COMMON_MAX_TENSOR_BYTES, error);
@@ -87,7 +100,9 @@ static int infer(const struct infer_values *v, struct error *error) {
         if (r < 0)
                 return error_prefix(error, r, "%s", v->input);
 
-        r = plan_new(&plan, model, &options, error);
+        r = tune_plan(&tuning, model, &options, &v->tune, error);
+        if (r >= 0)
+                r = plan_new(&plan, model, &options, error);
         if (r < 0)
                 return r;
         r = run_new(&run, plan, error);
@@ -99,22 +114,28 @@ static int infer(const struct infer_values *v, struct error *error) {
         r = run_execute_tensor(run, npy.values, output, error);
         if (r < 0)
                 return r;
+        r = dumps_write(dumps, plan, run, error);
+        if (r < 0 || !v->output)
+                return r;
         rank = plan_output_shape(plan, dims);
         return npy_write(v->output, output, dims, rank, error);
 }
 
 static int infer_run(const void *values, _unused_ const struct options *options) {
         const struct infer_values *v = values;
+        _cleanup_(dumps_release) struct dumps dumps = {0};
         struct error error = ERROR_NONE;
         int r;
 
         r = common_check_precision((enum precision)v->precision, &error);
-        if (r == 0 && (!v->input || !v->output))
+        if (r == 0 && (!v->input || (!v->output && v->dump.n == 0)))
                 r = error_set(&error, ERROR_INVALID, "--%s is missing; see saccade infer --help",
                               v->input ? "output" : "input");
+        if (r == 0)
+                r = dumps_parse(&dumps, &v->dump, v->output, &error);
         if (r < 0)
                 return common_fail("infer", EXIT_USAGE, &error);
-        r = infer(v, &error);
+        r = infer(v, &dumps, &error);
         if (r < 0)
                 return common_fail("infer", EXIT_FAILED, &error);
         return EXIT_DONE;
@@ -129,7 +150,9 @@ const struct command COMMAND_INFER = {
                 "batch is the first dimension of the array. No image is decoded and nothing is normalised.",
         .example =
                 "python3 -c 'import numpy; numpy.save(\"x.npy\", numpy.zeros((1, 3, 224, 224), \"f4\"))'\n"
-                "saccade infer --model resnet50.onnx --input x.npy --output y.npy\n",
+                "saccade infer --model resnet50.onnx --input x.npy --output y.npy\n"
+                "saccade infer --model resnet50.onnx --input x.npy --dump "
+                "/layer1/layer1.0/conv1/Conv=conv1.npy\n",
         .options = infer_options,
         .values_bytes = sizeof(struct infer_values),
         .values_init = infer_init,

@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/blob.h"
+#include "base/text_distance.h"
 #include "cli/value.h"
 
 #define OPTIONS_MAX         64u /* options of one subcommand */
@@ -62,33 +63,8 @@ const char *options_warning(const struct options *options) {
         return options->warning;
 }
 
-/* Edit distance of Damerau and Levenshtein in its restricted form: a swap of neighbours is one mistake. */
-static size_t edit_distance(const char *a, const char *b) {
-        size_t rows[3][OPTION_NAME_MAX + 2], n_a = strlen(a), n_b = strlen(b);
-
-        if (n_a > OPTION_NAME_MAX || n_b > OPTION_NAME_MAX)
-                return SIZE_MAX;
-        for (size_t j = 0; j <= n_b; j++)
-                rows[0][j] = j;
-        for (size_t i = 1; i <= n_a; i++) {
-                size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
-
-                row[0] = i;
-                for (size_t j = 1; j <= n_b; j++) {
-                        size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
-
-                        best = MIN(best, above[j] + 1);
-                        best = MIN(best, row[j - 1] + 1);
-                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                                best = MIN(best, above2[j - 2] + 1);
-                        row[j] = best;
-                }
-        }
-        return rows[n_a % 3][n_b];
-}
-
 static void consider_nearest(const char **nearest, size_t *distance, const char *word, const char *name) {
-        size_t d = edit_distance(word, name), n = strlen(word);
+        size_t d = text_distance(word, name), n = strlen(word);
 
         /* "--top" means "--top-k", however far apart they are. */
         if (n >= 3 && strncmp(word, name, n) == 0)
@@ -215,7 +191,7 @@ static void warn_of_misspelt(struct options *options, const struct command *comm
         if (another_command_has(input, word))
                 return;
         nearest = nearest_option(command, word);
-        if (!nearest || edit_distance(word, nearest) > 2)
+        if (!nearest || text_distance(word, nearest) > 2)
                 return;
         environment_name(nearest_name, sizeof(nearest_name), nearest);
         snprintf(options->warning, sizeof(options->warning),

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/listen.h"
+#include "cli/tune.h"
 #include "engine/plan.h"
 #include "models/embedded.h"
 #include "proto/classify.h"
@@ -17,6 +18,9 @@ struct serve_values {
         const char *config, *listen;
         char default_listen[LISTEN_HOST_MAX + 16];
         int precision;
+        struct tune_values tune;
+        int elastic;
+        bool deterministic;
 };
 
 #define SERVER(field) offsetof(struct serve_values, server.field)
@@ -27,6 +31,9 @@ static const char *const log_levels[] = {[LOG_LEVEL_ERROR] = "error",
                                          [LOG_LEVEL_INFO] = "info",
                                          [LOG_LEVEL_DEBUG] = "debug",
                                          [LOG_LEVEL_DEBUG + 1] = NULL};
+
+static const char *const elastic_choices[] = {"on", "off", NULL};
+#define ELASTIC_OFF 1
 
 static const struct option serve_options[] = {
         {.name = "listen",
@@ -67,6 +74,19 @@ static const struct option serve_options[] = {
          .offset = SERVER(decode_threads),
          .help = "threads that decode images; 0 chooses",
          .default_text = "0"},
+        {.name = "elastic",
+         .argument = "on|off",
+         .type = OPTION_ENUM,
+         .choices = elastic_choices,
+         .offset = offsetof(struct serve_values, elastic),
+         .help = "on: an image that is alone gets all CPUs, images that have company one each; off: one "
+                 "each"},
+        {.name = "deterministic",
+         .type = OPTION_BOOL,
+         .offset = offsetof(struct serve_values, deterministic),
+         .help = "the same picture gets the same answer to the last bit, whatever else is asked: no "
+                 "batches, one "
+                 "CPU for each image, nothing measured"},
         {.name = "max-batch",
          .argument = "N",
          .type = OPTION_COUNT,
@@ -166,6 +186,7 @@ static const struct option serve_options[] = {
          .choices = log_levels,
          .offset = SERVER(log_level),
          .help = "the least that is logged"},
+        OPTION_ROWS_TUNE(struct serve_values),
         OPTION_ROW_CONFIG(struct serve_values),
         {0},
 };
@@ -175,6 +196,7 @@ static void serve_init(void *values) {
         bool v6;
 
         v->server = SERVER_OPTIONS_DEFAULT;
+        v->tune.effort = TUNE_FAST;
         v6 = strchr(v->server.host, ':') != NULL;
         snprintf(v->default_listen, sizeof(v->default_listen), "%s%s%s:%u", v6 ? "[" : "", v->server.host,
                  v6 ? "]" : "", v->server.port);
@@ -237,6 +259,7 @@ static int list_models(struct model_list *list, const struct option_strings *str
 
 static int serve_run(const void *values, _unused_ const struct options *options) {
         _cleanup_(freep) struct model_list *list = calloc(1, sizeof(*list));
+        _cleanup_(freep) char *tune_cache = NULL;
         const struct serve_values *v = values;
         struct server_options server = v->server;
         struct error error = ERROR_NONE;
@@ -255,6 +278,13 @@ static int serve_run(const void *values, _unused_ const struct options *options)
         if (r < 0)
                 return common_fail("serve", EXIT_USAGE, &error);
 
+        server.elastic = v->elastic != ELASTIC_OFF && !v->deterministic;
+        server.tune = v->deterministic ? TUNE_OFF : (enum tune_effort)v->tune.effort;
+        server.no_winograd = v->tune.winograd == WINOGRAD_OFF;
+        tune_cache = v->deterministic ? NULL : tune_cache_directory(v->tune.cache);
+        server.tune_cache = tune_cache;
+        if (v->deterministic)
+                server.max_batch = 1;
         server.host = host;
         server.models = list->models;
         server.n_models = list->n;

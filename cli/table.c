@@ -78,10 +78,23 @@ static void fit_widths(const struct table *table, size_t *widths, size_t line_wi
         }
 }
 
+/* The last columns of text, which has more than width of them; whole UTF-8 sequences. */
+static const char *tail_of(const char *text, size_t width) {
+        while (*text && terminal_text_width(text) > width) {
+                text++;
+                while (((unsigned char)*text & 0xc0u) == 0x80u)
+                        text++;
+        }
+        return text;
+}
+
 static void print_cell(FILE *file, const struct table_column *column, const char *text, size_t width,
                        bool last) {
-        size_t n = MIN(terminal_text_width(text), width);
+        size_t n;
 
+        if (column->tail)
+                text = tail_of(text, width);
+        n = MIN(terminal_text_width(text), width);
         if (column->right)
                 fprintf(file, "%*s", (int)(width - n), "");
         terminal_print_text(file, text, width);
@@ -89,7 +102,7 @@ static void print_cell(FILE *file, const struct table_column *column, const char
                 fprintf(file, "%*s", (int)((column->right ? 0 : width - n) + TABLE_GAP), "");
 }
 
-void table_print(const struct table *table, FILE *file) {
+void table_print(const struct table *table, FILE *file, size_t width) {
         size_t widths[TABLE_MAX_COLUMNS];
 
         for (size_t c = 0; c < table->n_columns; c++) {
@@ -97,8 +110,7 @@ void table_print(const struct table *table, FILE *file) {
                 for (size_t i = c; i < table->n_cells; i += table->n_columns)
                         widths[c] = MAX(widths[c], terminal_text_width(table->cells[i]));
         }
-        if (terminal_is_interactive(file))
-                fit_widths(table, widths, terminal_width(file));
+        fit_widths(table, widths, width);
 
         fputs(terminal_style(file, TERMINAL_BOLD), file);
         for (size_t c = 0; c < table->n_columns; c++)

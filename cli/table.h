@@ -17,6 +17,7 @@ struct table_column {
         const char *title;
         bool right;  /* numbers stand right */
         bool shrink; /* may be cut where the line is too long */
+        bool tail;   /* cut at the beginning: the end of the text is what tells */
 };
 
 struct table;
@@ -31,6 +32,5 @@ DEFINE_CLEANUP(table)
 int table_add(struct table *table, struct error *error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* Titles (bold on a terminal), then the rows. On a terminal, lines are cut to its width; into a file or a
- * pipe nothing is cut. */
-void table_print(const struct table *table, FILE *file);
+/* Titles (bold on a terminal), then the rows, cut to width columns as far as columns may be cut. */
+void table_print(const struct table *table, FILE *file, size_t width);

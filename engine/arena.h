@@ -15,10 +15,12 @@ struct arena_item {
 
 /*
  * Places the items so that those which live at the same time do not overlap: the largest first, each into
- * the tightest gap (greedy by size, Pisarchyk and Lee 2020, section 5.2). *ret_bytes: what the arena must
- * hold.
+ * the tightest gap (greedy by size, Pisarchyk and Lee 2020, section 5.2). Where that leaves more than a
+ * little above the bound, further passes place first what found no good place, and use both ends of the
+ * arena. *ret_bytes: what the arena must hold.
  */
 int arena_assign(struct arena_item *items, size_t n_items, size_t *ret_bytes, struct error *error);
 
-/* The largest sum of bytes of items that live at the same step: no placement can need less. */
-size_t arena_bound(const struct arena_item *items, size_t n_items);
+/* The largest sum of bytes of items that live at the same step: no placement can need less. *ret_bytes:
+ * that. */
+int arena_bound(const struct arena_item *items, size_t n_items, size_t *ret_bytes, struct error *error);

@@ -8,7 +8,7 @@ struct call {
         dnnl_stream_t stream;
         int n_args;
         dnnl_exec_arg_t args[KERNEL_MAX_ARGS + 1]; /* and the scratchpad */
-        void *addresses[KERNEL_MAX_ARGS];
+        void *addresses[KERNEL_MAX_ARGS + 1];      /* and the scratchpad */
 };
 
 static int call_bind(struct call *call, int role, const struct layout *layout, void *address,
@@ -33,6 +33,7 @@ int call_new(struct call **ret_call, const struct kernel *kernel, void *const *a
                 return error_no_memory(error);
         call->kernel = kernel;
         memcpy(call->addresses, addresses, kernel->n_args * sizeof(*addresses));
+        call->addresses[kernel->n_args] = scratch;
         if (kernel->primitive) {
                 status = dnnl_stream_create(&call->stream, kernel->kernels->engine,
                                             dnnl_stream_default_flags);

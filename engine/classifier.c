@@ -107,7 +107,7 @@ int classifier_take_transpose(struct graph *graph, struct error *error) {
                         aliases_apply(&aliases, node);
                 }
         }
-        graph->output = aliases_resolve(&aliases, graph->output);
+        aliases_apply_to_outputs(&aliases, graph);
         graph->input_is_transposed = true;
         return graph_sweep(graph, error);
 }

@@ -3,7 +3,9 @@
 #include <elf.h>
 #include <link.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -63,6 +65,37 @@ const char *cpu_isa(void) {
         default:
                 return "another";
         }
+}
+
+/* oneDNN's values are sets of bits: a larger set contains those it builds on. */
+bool cpu_may_use_avx2(void) {
+        return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2;
+}
+
+bool cpu_may_use_avx512(void) {
+        return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
+void cpu_name(char ret_name[CPU_NAME_BYTES]) {
+        static const char key[] = "model name";
+        FILE *file = fopen("/proc/cpuinfo", "re");
+        char line[512];
+
+        strcpy(ret_name, "unknown");
+        while (file && fgets(line, sizeof(line), file)) {
+                const char *value = strchr(line, ':');
+
+                if (strncmp(line, key, sizeof(key) - 1) != 0 || !value)
+                        continue;
+                value += 1 + strspn(value + 1, " ");
+                snprintf(ret_name, CPU_NAME_BYTES, "%.*s", (int)strcspn(value, "\n"), value);
+                break;
+        }
+        if (file)
+                fclose(file);
+        for (char *c = ret_name; *c; c++)
+                if ((unsigned char)*c < ' ')
+                        *c = '?';
 }
 
 static int first_object_has_interpreter(struct dl_phdr_info *info, size_t size, void *ret) {

@@ -10,6 +10,16 @@ unsigned cpu_count(void);
  * respected. */
 const char *cpu_isa(void);
 
+/* May own code use these? Each implies FMA; what ONEDNN_MAX_CPU_ISA forbids oneDNN, own code does not use
+ * either. */
+bool cpu_may_use_avx2(void);
+bool cpu_may_use_avx512(void); /* F, BW, DQ, VL */
+
+/* What the kernel calls the CPU ("AMD EPYC 9R14"), control characters replaced; "unknown" where it does not
+ * say. */
+#define CPU_NAME_BYTES 96u
+void cpu_name(char ret_name[CPU_NAME_BYTES]);
+
 /*
  * Makes idle OpenMP threads sleep soon. A team that spins for long starves its neighbours, one that sleeps
  * at once is slow alone. Medians of ResNet-50 in two processes of two threads each on two AVX2 cores, and of

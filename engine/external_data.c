@@ -1,13 +1,12 @@
 #include "engine/external_data.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "engine/origin.h"
 
 static const char *entry_find(const Onnx__TensorProto *proto, const char *key) {
         for (size_t i = 0; i < proto->n_external_data; i++)
@@ -40,15 +39,50 @@ static bool location_is_inside(const char *location) {
         return location[0] != '\0' && strchr(location, '\\') == NULL;
 }
 
-int external_data_read(struct tensor **ret_tensor, enum dtype dtype, const struct shape *shape,
-                       const Onnx__TensorProto *proto, const char *directory, struct error *error) {
-        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
-        _cleanup_(closep) int fd = -1;
-        const char *location = entry_find(proto, "location"), *text;
-        size_t bytes = shape_elements(shape) * dtype_bytes(dtype), done = 0;
-        uint64_t offset = 0, length = bytes;
+void external_data_release(struct external_data *external) {
+        for (size_t i = 0; i < external->n_files; i++) {
+                source_unref(external->files[i]);
+                free(external->locations[i]);
+        }
+        external->n_files = 0;
+}
+
+/* The file, opened now or before; a reference. */
+static int file_obtain(struct external_data *external, const char *location, struct source **ret_file,
+                       struct error *error) {
+        _cleanup_(source_unrefp) struct source *file = NULL;
         char path[PATH_MAX];
-        struct stat st;
+        int r;
+
+        for (size_t i = 0; i < external->n_files; i++)
+                if (strcmp(external->locations[i], location) == 0) {
+                        *ret_file = source_ref(external->files[i]);
+                        return 0;
+                }
+        if ((size_t)snprintf(path, sizeof(path), "%s/%s", external->directory, location) >= sizeof(path))
+                return error_set(error, ERROR_LIMIT, "external data: the path is too long");
+        r = source_open(&file, path, SIZE_MAX, false, error);
+        if (r < 0)
+                return error_prefix(error, r, "external data");
+        if (external->n_files < EXTERNAL_DATA_MAX_FILES) {
+                char *copy = strdup(location);
+
+                if (!copy)
+                        return error_no_memory(error);
+                external->locations[external->n_files] = copy;
+                external->files[external->n_files++] = source_ref(file);
+        }
+        *ret_file = steal_ptr(&file);
+        return 0;
+}
+
+int external_data_read(struct tensor **ret_tensor, struct external_data *external, enum dtype dtype,
+                       const struct shape *shape, const Onnx__TensorProto *proto, struct error *error) {
+        _cleanup_(source_unrefp) struct source *file = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        const char *location = entry_find(proto, "location"), *text;
+        size_t bytes = shape_elements(shape) * dtype_bytes(dtype);
+        uint64_t offset = 0, length = bytes;
         int r;
 
         if (!location)
@@ -56,7 +90,7 @@ int external_data_read(struct tensor **ret_tensor, enum dtype dtype, const struc
         if (!location_is_inside(location))
                 return error_set(error, ERROR_INVALID, "external data: '%s' leaves the model's directory",
                                  location);
-        if (!directory)
+        if (!external->directory)
                 return error_set(error, ERROR_INVALID, "external data in a model that has no directory");
         text = entry_find(proto, "offset");
         if (text) {
@@ -74,33 +108,18 @@ int external_data_read(struct tensor **ret_tensor, enum dtype dtype, const struc
                 return error_set(error, ERROR_INVALID,
                                  "external data of %ju bytes, its shape and type need %zu",
                                  (uintmax_t)length, bytes);
-
-        if ((size_t)snprintf(path, sizeof(path), "%s/%s", directory, location) >= sizeof(path))
-                return error_set(error, ERROR_LIMIT, "external data: the path is too long");
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0)
-                return error_set(error, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO,
-                                 "external data: %s: %s", path, strerror(errno));
-        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-                return error_set(error, ERROR_INVALID, "external data: %s: not a regular file", path);
-        if (offset > (uint64_t)st.st_size || bytes > (uint64_t)st.st_size - offset)
-                return error_set(error, ERROR_INVALID,
-                                 "external data: %s ends before offset %ju + %zu bytes", path,
-                                 (uintmax_t)offset, bytes);
-
-        r = tensor_new(&tensor, dtype, shape, error);
+        r = file_obtain(external, location, &file, error);
         if (r < 0)
                 return r;
-        while (done < bytes) {
-                ssize_t n = pread(fd, (char *)tensor->data + done, bytes - done, (off_t)(offset + done));
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return error_set(error, ERROR_IO, "external data: %s: %s", path,
-                                         n < 0 ? strerror(errno) : "ends early");
-                done += (size_t)n;
-        }
+        if (offset > source_size(file) || bytes > source_size(file) - offset)
+                return error_set(error, ERROR_INVALID,
+                                 "external data: '%s' ends before offset %ju + %zu bytes", location,
+                                 (uintmax_t)offset, bytes);
+        r = tensor_from_source(&tensor, dtype, shape, file, offset, error);
+        if (r < 0)
+                return r;
+        if (external->n_files == EXTERNAL_DATA_MAX_FILES)
+                return tensor_hold(ret_tensor, tensor, error);
         *ret_tensor = steal_ptr(&tensor);
         return 0;
 }

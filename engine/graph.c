@@ -69,6 +69,18 @@ int graph_clone(struct graph **ret_graph, const struct graph *origin, struct err
                 if (!node->inputs || !node->outputs)
                         return error_no_memory(error);
         }
+        if (origin->n_watched > 0) {
+                graph->watched =
+                        pool_copy(pool, origin->watched, origin->n_watched, sizeof(*origin->watched));
+                if (!graph->watched)
+                        return error_no_memory(error);
+        }
+        if (origin->n_network_outputs > 0) {
+                graph->network_outputs = pool_copy(pool, origin->network_outputs, origin->n_network_outputs,
+                                                   sizeof(*origin->network_outputs));
+                if (!graph->network_outputs)
+                        return error_no_memory(error);
+        }
         *ret_graph = steal_ptr(&graph);
         return 0;
 }
@@ -223,6 +235,14 @@ void aliases_apply(const struct aliases *aliases, struct node *node) {
                 node->post_ops[i].operand = aliases_resolve(aliases, node->post_ops[i].operand);
 }
 
+void aliases_apply_to_outputs(const struct aliases *aliases, struct graph *graph) {
+        graph->output = aliases_resolve(aliases, graph->output);
+        for (size_t i = 0; i < graph->n_watched; i++)
+                graph->watched[i] = aliases_resolve(aliases, graph->watched[i]);
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                graph->network_outputs[i] = aliases_resolve(aliases, graph->network_outputs[i]);
+}
+
 uint32_t *graph_count_uses(const struct graph *graph) {
         uint32_t *uses = calloc(MAX(graph->n_values, 1u), sizeof(*uses));
 
@@ -240,6 +260,8 @@ uint32_t *graph_count_uses(const struct graph *graph) {
         }
         if (graph->output != VALUE_NONE)
                 uses[graph->output]++;
+        for (size_t i = 0; i < graph->n_watched; i++)
+                uses[graph->watched[i]]++;
         for (size_t i = 0; i < graph->n_network_outputs; i++)
                 uses[graph->network_outputs[i]]++;
         return uses;

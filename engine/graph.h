@@ -64,6 +64,18 @@ struct post_op {
 
 #define NODE_MAX_POST_OPS 4u
 
+enum prologue_kind {
+        PROLOGUE_NONE,
+        PROLOGUE_GATE,        /* x * gate, input 3: [N, C, 1, 1] */
+        PROLOGUE_SCALE_SHIFT, /* min(max(x * scale + shift, low), high), inputs 3 and 4: constants [C] */
+};
+
+/* What a Conv does with input 0 as it reads it. */
+struct prologue {
+        enum prologue_kind kind;
+        float low, high;
+};
+
 struct node {
         const char *name, *type, *domain;
         int opset; /* version of its domain */
@@ -78,6 +90,7 @@ struct node {
         /* What fusion added: executed on the first output, in this order. */
         struct post_op post_ops[NODE_MAX_POST_OPS];
         size_t n_post_ops;
+        struct prologue prologue;
         const char *fused;     /* "+Clip", for tables; or NULL */
         int64_t fused_pads[4]; /* top, left, bottom, right, to be added to the operator's own */
         bool pads_count;       /* AveragePool: the fused padding counts as elements */
@@ -102,6 +115,8 @@ struct graph {
         uint32_t input, output;             /* the one that is computed; the reader takes the first */
         const struct graph_output *outputs; /* all that the file has; of use as read, before any change */
         size_t n_outputs;
+        uint32_t *watched; /* values that somebody wants to see beside the output, see watch.h */
+        size_t n_watched;
         int64_t input_dims[TENSOR_MAX_RANK]; /* as declared; -1: open */
         size_t input_rank;
         bool input_is_transposed;  /* declared as [N, H, W, C], while the value is [N, C, H, W] */
@@ -179,9 +194,10 @@ void aliases_release(struct aliases *aliases);
 void aliases_set(struct aliases *aliases, uint32_t value, uint32_t by);
 uint32_t aliases_resolve(const struct aliases *aliases, uint32_t value);
 void aliases_apply(const struct aliases *aliases, struct node *node); /* to inputs and operands */
+void aliases_apply_to_outputs(const struct aliases *aliases, struct graph *graph);
 
-/* How often each value is used: as an input, as the operand of a post-op, as the graph's output. n_values
- * elements, to be freed with free(); NULL where memory is out. */
+/* How often each value is used: as an input, as the operand of a post-op, as an output, as a watched value.
+ * n_values elements, to be freed with free(); NULL where memory is out. */
 uint32_t *graph_count_uses(const struct graph *graph);
 
 /* The node that makes each value, or VALUE_NONE; n_values elements, to be freed with free(). */

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,18 @@ void kernels_free(struct kernels *kernels) {
 
 void kernels_enter(const struct kernels *kernels) {
         omp_set_num_threads((int)kernels->threads);
+}
+
+const char *kernels_library_version(void) {
+        static _Thread_local char text[32];
+        const dnnl_version_t *version = dnnl_version();
+
+        snprintf(text, sizeof(text), "%d.%d.%d", version->major, version->minor, version->patch);
+        return text;
+}
+
+unsigned kernels_threads(const struct kernels *kernels) {
+        return kernels->threads;
 }
 
 static int kernel_add(struct kernel **ret_kernel, struct kernels *kernels, const struct kernel_arg *args,
@@ -220,8 +233,8 @@ static struct window_dims window_dims(const struct kernel_window *window) {
         return dims;
 }
 
-int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
-                    const struct kernel_conv *conv, struct error *error) {
+static int conv_describe(dnnl_convolution_desc_t *ret_desc, const struct kernel_conv *conv,
+                         struct error *error) {
         struct shape weights = {.rank = 4,
                                 .dims = {conv->dst.dims[1], conv->src.dims[1] / conv->groups,
                                          conv->window.kernel[0], conv->window.kernel[1]}};
@@ -232,7 +245,6 @@ int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
         struct shape bias = {.rank = 1, .dims = {conv->dst.dims[1]}};
         dnnl_memory_desc_t src_md, weights_md, bias_md, dst_md;
         struct window_dims window = window_dims(&conv->window);
-        dnnl_convolution_desc_t desc;
         dnnl_status_t status;
 
         status = md_any(&src_md, &conv->src);
@@ -244,21 +256,103 @@ int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
                 status = md_any(&bias_md, &bias);
         if (status == dnnl_success)
                 status = md_any(&dst_md, &conv->dst);
+        if (conv->dst_layout)
+                dst_md = conv->dst_layout->md;
         if (status == dnnl_success)
                 status = dnnl_dilated_convolution_forward_desc_init(
-                        &desc, dnnl_forward_inference, dnnl_convolution_direct, &src_md, &weights_md,
-                        conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
+                        ret_desc, dnnl_forward_inference,
+                        conv->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, &src_md,
+                        &weights_md, conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
                         window.pads_begin, window.pads_end);
-        if (status != dnnl_success)
-                return dnnl_failed(status, "convolution", error);
+        return status == dnnl_success ? 0 : dnnl_failed(status, "convolution", error);
+}
 
-        return conv->bias ? kernel_from_desc(
-                                    ret_kernel, kernels, &desc, &conv->post_ops,
-                                    (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST}, 4,
-                                    "convolution", error)
-                          : kernel_from_desc(ret_kernel, kernels, &desc, &conv->post_ops,
-                                             (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3,
-                                             "convolution", error);
+static void iteratorp(dnnl_primitive_desc_iterator_t *iterator) {
+        if (*iterator)
+                dnnl_primitive_desc_iterator_destroy(*iterator);
+}
+
+/* Implementations in oneDNN's order of preference. *ret_iterator is at the first; it refers to *desc as long
+ * as it lives. */
+static int conv_iterate(dnnl_primitive_desc_iterator_t *ret_iterator, dnnl_convolution_desc_t *desc,
+                        struct kernels *kernels, const struct kernel_conv *conv, struct error *error) {
+        _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
+        dnnl_status_t status;
+        int r;
+
+        r = conv_describe(desc, conv, error);
+        if (r >= 0)
+                r = attr_new(&attr, kernels, &conv->post_ops, error);
+        if (r < 0)
+                return r;
+        status = dnnl_primitive_desc_iterator_create(ret_iterator, desc, attr, kernels->engine, NULL);
+        return status == dnnl_success ? 0 : dnnl_failed(status, "convolution", error);
+}
+
+static const char *implementation_name(const_dnnl_primitive_desc_t pd) {
+        const char *name = NULL;
+
+        dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+        return name ? name : "?";
+}
+
+/* The primitive descriptor of the implementation that conv names, or of the first. */
+static int conv_find(dnnl_primitive_desc_t *ret_pd, struct kernels *kernels, const struct kernel_conv *conv,
+                     struct error *error) {
+        _cleanup_(iteratorp) dnnl_primitive_desc_iterator_t iterator = NULL;
+        dnnl_convolution_desc_t desc;
+        int r;
+
+        r = conv_iterate(&iterator, &desc, kernels, conv, error);
+        if (r < 0)
+                return r;
+        do {
+                _cleanup_(primitive_descp) dnnl_primitive_desc_t pd =
+                        dnnl_primitive_desc_iterator_fetch(iterator);
+
+                if (pd &&
+                    (!conv->implementation || strcmp(implementation_name(pd), conv->implementation) == 0)) {
+                        *ret_pd = steal_ptr(&pd);
+                        return 0;
+                }
+        } while (dnnl_primitive_desc_iterator_next(iterator) == dnnl_success);
+        return error_set(error, ERROR_UNSUPPORTED, "oneDNN convolution: no implementation '%s' here",
+                         conv->implementation ? conv->implementation : "");
+}
+
+size_t kernel_conv_implementations(struct kernels *kernels, const struct kernel_conv *conv,
+                                   const char **ret_names, size_t max) {
+        _cleanup_(iteratorp) dnnl_primitive_desc_iterator_t iterator = NULL;
+        dnnl_convolution_desc_t desc;
+        size_t n = 0;
+
+        if (conv_iterate(&iterator, &desc, kernels, conv, NULL) < 0)
+                return 0;
+        do {
+                _cleanup_(primitive_descp) dnnl_primitive_desc_t pd =
+                        dnnl_primitive_desc_iterator_fetch(iterator);
+                const char *name = pd ? implementation_name(pd) : "";
+
+                if (pd && (n == 0 || !strstr(name, "ref")))
+                        ret_names[n++] = name;
+        } while (n < max && dnnl_primitive_desc_iterator_next(iterator) == dnnl_success);
+        return n;
+}
+
+int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                    const struct kernel_conv *conv, struct error *error) {
+        _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
+        int r;
+
+        r = conv_find(&pd, kernels, conv, error);
+        if (r < 0)
+                return r;
+        return conv->bias
+                       ? kernel_from_pd(ret_kernel, kernels, pd,
+                                        (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST},
+                                        4, error)
+                       : kernel_from_pd(ret_kernel, kernels, pd,
+                                        (int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3, error);
 }
 
 int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels,
@@ -429,9 +523,10 @@ int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels
         return kernel_from_pd(ret_kernel, kernels, pd, (int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, 2, error);
 }
 
-int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
-                      kernel_native *function, const void *params, size_t params_bytes,
-                      const struct layout *const *layouts, size_t n_layouts, struct error *error) {
+int kernel_native_scratch_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
+                              kernel_native *function, const void *params, size_t params_bytes,
+                              const struct layout *const *layouts, size_t n_layouts, size_t scratch_bytes,
+                              struct error *error) {
         struct kernel_arg args[KERNEL_MAX_ARGS];
         struct kernel *kernel;
         int r;
@@ -442,12 +537,20 @@ int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels,
         if (r < 0)
                 return r;
         kernel->native = function;
+        kernel->scratch_bytes = scratch_bytes;
         kernel->name = pool_string(kernels->pool, name);
         kernel->params = pool_copy(kernels->pool, params, 1, params_bytes);
         if (!kernel->name || !kernel->params)
                 return error_no_memory(error);
         *ret_kernel = kernel;
         return 0;
+}
+
+int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
+                      kernel_native *function, const void *params, size_t params_bytes,
+                      const struct layout *const *layouts, size_t n_layouts, struct error *error) {
+        return kernel_native_scratch_new(ret_kernel, kernels, name, function, params, params_bytes, layouts,
+                                         n_layouts, 0, error);
 }
 
 size_t kernel_n_args(const struct kernel *kernel) {

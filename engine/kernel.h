@@ -31,6 +31,11 @@ DEFINE_CLEANUP(kernels)
  */
 void kernels_enter(const struct kernels *kernels);
 
+/* "2.6.3", of the library that runs the kernels. */
+const char *kernels_library_version(void);
+
+unsigned kernels_threads(const struct kernels *kernels);
+
 /* ---- layouts ---- */
 
 /* NULL: out of memory. */
@@ -40,9 +45,39 @@ const struct layout *layout_strided(struct kernels *kernels, const struct shape 
 const struct layout *layout_channels_last(struct kernels *kernels,
                                           const struct shape *shape); /* [N, C, H, W] as NHWC */
 
+const struct layout *layout_channel_blocks(struct kernels *kernels, const struct shape *shape,
+                                           size_t block); /* [N, C, H, W] as N, C / block, H, W, block; block
+                                                             8 or 16 */
+
+/* Steps in elements through a feature map [N, C, H, W] for code of our own: to the next image, row, pixel,
+ * and from one vector of lanes channels to the next. Channels within a vector are neighbours. */
+struct map_strides {
+        size_t image, row, pixel, step;
+};
+
+/* False where the channels of a vector are not neighbours, or where channels behind the last exist. */
+bool layout_map_strides(const struct layout *layout, size_t lanes, struct map_strides *ret_strides);
+
+/* [N, C, H, W] as NHWC, pixels this many elements apart: a slice of the channels of something larger. */
+const struct layout *layout_pixels(struct kernels *kernels, const struct shape *shape, size_t pixel);
+
+/* Elements from one pixel to the next of a layout of that kind; 0: it is of another kind. */
+size_t layout_pixel(const struct layout *layout);
+
 bool layout_equal(const struct layout *a, const struct layout *b);
 size_t layout_bytes(const struct layout *layout);
 struct shape layout_shape(const struct layout *layout);
+
+/* The dimension along which the first and the last element lie farthest apart: a range of it is one piece of
+ * memory where the layout has no gaps. */
+size_t layout_outermost(const struct layout *layout);
+
+/* Indexes of a dimension that lie together in blocks; 1: none. Parts begin at multiples of it. */
+size_t layout_block(const struct layout *layout, size_t dim);
+
+/* Indexes [first, first + n) of a dimension, at the address of the whole layout; NULL: that is no layout. */
+const struct layout *layout_part(struct kernels *kernels, const struct layout *layout, size_t dim,
+                                 size_t first, size_t n);
 
 /* "1x64x112x112 aBcd8b". */
 #define LAYOUT_TEXT_BYTES 256u
@@ -82,7 +117,9 @@ struct kernel_conv {
         size_t groups;
         struct kernel_window window;
         bool bias;
-        const struct layout *src_layout; /* NULL: the kernel chooses */
+        const struct layout *src_layout, *dst_layout; /* NULL: the kernel chooses */
+        const char *implementation; /* kernel_name() of one of those that can do it; NULL: oneDNN's choice */
+        bool winograd;              /* by oneDNN's own Winograd filtering, which it has on AVX-512 */
         struct kernel_post_ops post_ops;
 };
 
@@ -90,6 +127,12 @@ struct kernel_conv {
  * for, dst. */
 int kernel_conv_new(const struct kernel **ret_kernel, struct kernels *kernels,
                     const struct kernel_conv *conv, struct error *error);
+
+/* Names of the implementations that can do conv, oneDNN's choice first, at most max of them; they live as
+ * long as the process. Implementations for no CPU in particular ("ref", "gemm:ref") are left out, unless
+ * there is nothing else. */
+size_t kernel_conv_implementations(struct kernels *kernels, const struct kernel_conv *conv,
+                                   const char **ret_names, size_t max);
 
 /* Arguments: src [M, K], weights [N, K], bias [N] where asked for, dst [M, N]. */
 int kernel_inner_product_new(const struct kernel **ret_kernel, struct kernels *kernels,
@@ -149,6 +192,12 @@ typedef void kernel_native(const void *params, void *const *addresses);
 int kernel_native_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
                       kernel_native *function, const void *params, size_t params_bytes,
                       const struct layout *const *layouts, size_t n_layouts, struct error *error);
+
+/* As kernel_native_new(), for code that needs memory while it runs: its address comes after the others. */
+int kernel_native_scratch_new(const struct kernel **ret_kernel, struct kernels *kernels, const char *name,
+                              kernel_native *function, const void *params, size_t params_bytes,
+                              const struct layout *const *layouts, size_t n_layouts, size_t scratch_bytes,
+                              struct error *error);
 
 /* ---- calls ---- */
 

@@ -46,6 +46,62 @@ const struct layout *layout_channels_last(struct kernels *kernels, const struct 
         return layout_strided(kernels, shape, (size_t[]){c * h * w, 1, w * c, c});
 }
 
+const struct layout *layout_channel_blocks(struct kernels *kernels, const struct shape *shape,
+                                           size_t block) {
+        dnnl_memory_desc_t md;
+        dnnl_dims_t dims;
+
+        dims_from_shape(dims, shape);
+        if (dnnl_memory_desc_init_by_tag(&md, (int)shape->rank, dims, dnnl_f32,
+                                         block == 8 ? dnnl_aBcd8b : dnnl_aBcd16b) != dnnl_success)
+                return NULL;
+        return layout_from_md(kernels, &md);
+}
+
+bool layout_map_strides(const struct layout *layout, size_t lanes, struct map_strides *ret_strides) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        const dnnl_blocking_desc_t *blocking = &md->format_desc.blocking;
+        bool blocks = blocking->inner_nblks == 1 && blocking->inner_idxs[0] == 1 &&
+                      blocking->inner_blks[0] == (dnnl_dim_t)lanes;
+
+        if (md->format_kind != dnnl_blocked || md->ndims != 4 || md->dims[1] != md->padded_dims[1])
+                return false;
+        if (!blocks && (blocking->inner_nblks > 0 || blocking->strides[1] != 1))
+                return false;
+        *ret_strides = (struct map_strides){
+                .image = (size_t)blocking->strides[0],
+                .row = (size_t)blocking->strides[2],
+                .pixel = (size_t)blocking->strides[3],
+                .step = blocks ? (size_t)blocking->strides[1] : lanes,
+        };
+        return true;
+}
+
+const struct layout *layout_pixels(struct kernels *kernels, const struct shape *shape, size_t pixel) {
+        size_t h = shape->dims[2], w = shape->dims[3];
+
+        return layout_strided(kernels, shape, (size_t[]){h * w * pixel, 1, w * pixel, pixel});
+}
+
+size_t layout_pixel(const struct layout *layout) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        const dnnl_dim_t *strides = md->format_desc.blocking.strides;
+        dnnl_dim_t pixel;
+
+        if (md->ndims != 4 || md->format_kind != dnnl_blocked || md->format_desc.blocking.inner_nblks != 0 ||
+            (strides[1] != 1 && md->dims[1] > 1))
+                return 0;
+        /* The step of a dimension of one element says nothing. */
+        pixel = md->dims[3] > 1   ? strides[3]
+                : md->dims[2] > 1 ? strides[2]
+                : md->dims[0] > 1 ? strides[0]
+                                  : md->dims[1];
+        if ((md->dims[2] > 1 && strides[2] != md->dims[3] * pixel) ||
+            (md->dims[0] > 1 && strides[0] != md->dims[2] * md->dims[3] * pixel) || pixel < md->dims[1])
+                return 0;
+        return (size_t)pixel;
+}
+
 bool layout_equal(const struct layout *a, const struct layout *b) {
         return a == b || dnnl_memory_desc_equal(&a->md, &b->md);
 }
@@ -60,6 +116,43 @@ struct shape layout_shape(const struct layout *layout) {
         for (size_t i = 0; i < shape.rank; i++)
                 shape.dims[i] = (size_t)layout->md.dims[i];
         return shape;
+}
+
+size_t layout_outermost(const struct layout *layout) {
+        const dnnl_memory_desc_t *md = &layout->md;
+        int outermost = 0;
+
+        for (int i = 1; i < md->ndims; i++)
+                if (md->format_desc.blocking.strides[i] * (md->dims[i] - 1) >
+                    md->format_desc.blocking.strides[outermost] * (md->dims[outermost] - 1))
+                        outermost = i;
+        return (size_t)outermost;
+}
+
+size_t layout_block(const struct layout *layout, size_t dim) {
+        const dnnl_blocking_desc_t *blocking = &layout->md.format_desc.blocking;
+        size_t block = 1;
+
+        for (int i = 0; layout->md.format_kind == dnnl_blocked && i < blocking->inner_nblks; i++)
+                if (blocking->inner_idxs[i] == (dnnl_dim_t)dim)
+                        block *= (size_t)blocking->inner_blks[i];
+        return block;
+}
+
+const struct layout *layout_part(struct kernels *kernels, const struct layout *layout, size_t dim,
+                                 size_t first, size_t n) {
+        dnnl_dims_t dims, offsets = {0};
+        dnnl_memory_desc_t md;
+
+        if (layout->md.format_kind != dnnl_blocked)
+                return NULL;
+        for (int i = 0; i < layout->md.ndims; i++)
+                dims[i] = layout->md.dims[i];
+        dims[dim] = (dnnl_dim_t)n;
+        offsets[dim] = (dnnl_dim_t)first;
+        if (dnnl_memory_desc_init_submemory(&md, &layout->md, dims, offsets) != dnnl_success)
+                return NULL;
+        return layout_from_md(kernels, &md);
 }
 
 /* oneDNN's own notation: letters by falling stride, capital where a block of it follows ("aBcd8b"). */

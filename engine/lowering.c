@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "engine/input_step.h"
+#include "engine/native/native.h"
 #include "engine/operator.h"
 #include "engine/ops/families.h"
 #include "engine/plan_internal.h"
 #include "engine/simplify.h"
+#include "engine/slices.h"
 
 #define PLACES_MAX 4u /* layouts in which one value is kept; a further one is made again each time */
 
@@ -24,12 +26,17 @@ struct lowering {
         uint32_t *buffer_last_use; /* for each buffer: of the values in it */
         size_t n_buffer_last_use;
         uint32_t current; /* node, by index */
+        uint32_t choice;  /* of the current node, or PLAN_NO_CHOICE */
+        struct slices *slices;
+        bool at_output; /* all nodes are done, and what is used is the network's output */
 };
 
 static void lowering_release(struct lowering *lowering) {
         free(lowering->places);
         free(lowering->last_use);
         free(lowering->buffer_last_use);
+        if (lowering->slices)
+                slices_free(lowering->slices);
 }
 
 const struct graph *lowering_graph(const struct lowering *lowering) {
@@ -81,19 +88,45 @@ int lowering_place(struct lowering *lowering, const struct layout *layout, struc
         return 0;
 }
 
-int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
-                      const struct layout *want, struct operand *ret_operand, struct error *error) {
-        struct operand operand = {.layout = want};
-        const void *bytes;
+/* The plan takes over the reference to packed, also on failure. */
+static int packed_place(struct lowering *lowering, struct packed *packed, const struct layout *layout,
+                        struct operand *ret_operand, struct error *error) {
+        struct operand operand = {.layout = layout};
         int r;
 
-        r = weights_pack(lowering->weights, tensor, as, want, &bytes, error);
+        r = plan_keep_packed(lowering->plan, packed, error);
         if (r >= 0)
-                r = buffer_add(lowering, bytes, layout_bytes(want), &operand.buffer, error);
+                r = buffer_add(lowering, packed_bytes(packed), layout_bytes(layout), &operand.buffer, error);
         if (r < 0)
                 return r;
         *ret_operand = operand;
         return 0;
+}
+
+int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
+                      const struct layout *want, struct operand *ret_operand, struct error *error) {
+        struct packed *packed;
+        int r;
+
+        r = weights_pack(&packed, lowering->weights, tensor, as, want, error);
+        if (r < 0)
+                return r;
+        return packed_place(lowering, packed, want, ret_operand, error);
+}
+
+int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
+                           const struct layout *layout, weights_packer *packer, const void *params,
+                           struct operand *ret_operand, struct error *error) {
+        struct packed *packed;
+        int r;
+
+        if (!layout)
+                return error_no_memory(error);
+        r = weights_pack_form(&packed, lowering->weights, tensor, form, layout_bytes(layout), packer, params,
+                              error);
+        if (r < 0)
+                return r;
+        return packed_place(lowering, packed, layout, ret_operand, error);
 }
 
 void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes) {
@@ -108,8 +141,9 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
         struct plan *plan = lowering->plan;
         size_t n = kernel_n_args(kernel);
         char text[LAYOUT_TEXT_BYTES];
-        struct step step = {.kernel = kernel, .flop = flop};
+        struct step step = {.kernel = kernel, .choice = lowering->choice, .flop = flop};
         uint32_t *buffers;
+        size_t *offsets;
 
         if (plan->n_steps == plan->n_steps_allocated) {
                 size_t n_allocated = MAX(2 * plan->n_steps_allocated, 64u);
@@ -121,23 +155,63 @@ int lowering_emit(struct lowering *lowering, const struct node *node, const char
                 plan->n_steps_allocated = n_allocated;
         }
         buffers = pool_allocate(plan->pool, n, sizeof(*buffers));
+        offsets = pool_allocate(plan->pool, n, sizeof(*offsets));
         step.buffers = buffers;
+        step.offsets = offsets;
         step.node = node ? node->name : "input";
         step.op = pool_string(plan->pool, op);
+        step.source = operands[0].buffer == BUFFER_RUN_INPUT
+                              ? ""
+                              : pool_string(plan->pool, layout_text(operands[0].layout, text));
         step.shape = pool_string(plan->pool, layout_text(operands[n - 1].layout, text));
-        if (!buffers || !step.op || !step.shape)
+        step.class = step_class_of(plan->graph, node, op);
+        if (!buffers || !offsets || !step.op || !step.source || !step.shape)
                 return error_no_memory(error);
 
         for (size_t i = 0; i < n; i++) {
                 struct plan_buffer *buffer = &plan->buffers[operands[i].buffer];
 
                 buffers[i] = operands[i].buffer;
+                offsets[i] = operands[i].offset;
                 buffer->first = MIN(buffer->first, (uint32_t)plan->n_steps);
                 buffer->last = MAX(buffer->last, (uint32_t)plan->n_steps);
                 if (operands[i].buffer != BUFFER_RUN_INPUT)
                         step.bytes += layout_bytes(operands[i].layout);
         }
         plan->steps[plan->n_steps++] = step;
+        return 0;
+}
+
+/* The step that made what is in buffer; NULL where it is constant. */
+static const struct step *maker_of(const struct plan *plan, uint32_t buffer) {
+        for (size_t i = plan->n_steps; i-- > 0;)
+                if (plan->steps[i].buffers[kernel_n_args(plan->steps[i].kernel) - 1] == buffer)
+                        return &plan->steps[i];
+        return NULL;
+}
+
+/* "1x64x112x112 aBcd8b" -> "aBcd8b" */
+static const char *order_of(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]) {
+        const char *text = layout_text(layout, buffer), *space = strrchr(text, ' ');
+
+        return space ? space + 1 : text;
+}
+
+/* Says what the step just added, which brings from into the layout to, is good for. */
+static int explain_reorder(struct lowering *lowering, const struct node *node, struct operand from,
+                           const struct layout *to, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct step *maker = maker_of(plan, from.buffer);
+        char from_text[LAYOUT_TEXT_BYTES], to_text[LAYOUT_TEXT_BYTES];
+        const char *user = lowering->at_output ? "the output"
+                                               : pool_printf(plan->pool, "%s '%s'", node->type, node->name);
+        const char *why =
+                pool_printf(plan->pool, "%s takes %s, %s gives %s", user ? user : "", order_of(to, to_text),
+                            maker ? maker->op : "a constant", order_of(from.layout, from_text));
+
+        if (!user || !why)
+                return error_no_memory(error);
+        plan->steps[plan->n_steps - 1].why = why;
         return 0;
 }
 
@@ -158,10 +232,74 @@ int lowering_reorder(struct lowering *lowering, const struct node *node, struct 
                 r = lowering_place(lowering, want, &operands[1], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, "Reorder", kernel, operands, 0, error);
+        if (r >= 0)
+                r = explain_reorder(lowering, node, operand, want, error);
         if (r < 0)
                 return r;
         *ret_operand = operands[1];
         return 0;
+}
+
+int lowering_copy(struct lowering *lowering, const struct node *node, struct operand from, struct operand to,
+                  struct error *error) {
+        const struct kernel *kernel;
+        int r;
+
+        r = kernel_reorder_new(&kernel, lowering->plan->kernels, from.layout, to.layout, error);
+        if (r < 0)
+                return r;
+        return lowering_emit(lowering, node, "Copy", kernel, (struct operand[]){from, to}, 0, error);
+}
+
+/* ---- choices ---- */
+
+static size_t choice_settle(const struct lowering *lowering, const struct plan_choice *choice) {
+        const struct plan_taste *taste = &lowering->plan->taste;
+        char answer[TUNING_MAX_TEXT];
+
+        if (taste->variant > 0 && taste->variant < choice->n)
+                return taste->variant <= choice->usual ? taste->variant - 1 : taste->variant;
+        if (taste->tuning && tuning_find(taste->tuning, choice->question, answer))
+                for (size_t i = 0; i < choice->n; i++)
+                        if (strcmp(choice->labels[i], answer) == 0)
+                                return i;
+        return choice->usual;
+}
+
+int lowering_choose(struct lowering *lowering, const char *question, const char *const *labels, size_t n,
+                    size_t usual, size_t *ret_index, struct error *error) {
+        struct plan *plan = lowering->plan;
+        struct plan_choice choice = {.n = n, .usual = usual};
+        const char **copies = pool_allocate(plan->pool, n, sizeof(*copies));
+
+        choice.labels = copies;
+        choice.question =
+                pool_printf(plan->pool, "%s, %u threads, %s", question, plan->threads, native_best()->isa);
+        if (!copies || !choice.question)
+                return error_no_memory(error);
+        for (size_t i = 0; i < n; i++) {
+                copies[i] = pool_string(plan->pool, labels[i]);
+                if (!copies[i])
+                        return error_no_memory(error);
+        }
+        choice.taken = choice_settle(lowering, &choice);
+        if (plan->n_choices == plan->n_choices_allocated) {
+                size_t n_allocated = MAX(2 * plan->n_choices_allocated, 64u);
+                struct plan_choice *choices = reallocarray(plan->choices, n_allocated, sizeof(*choices));
+
+                if (!choices)
+                        return error_no_memory(error);
+                plan->choices = choices;
+                plan->n_choices_allocated = n_allocated;
+        }
+        lowering->choice = (uint32_t)plan->n_choices;
+        plan->choices[plan->n_choices++] = choice;
+        *ret_index = choice.taken;
+        return 0;
+}
+
+bool lowering_takes_winograd(const struct lowering *lowering) {
+        return !lowering->plan->taste.no_winograd;
 }
 
 /* ---- values ---- */
@@ -388,8 +526,68 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
                 r = lowering_emit(lowering, node, "Copy", kernel, operands, 0, error);
         if (r < 0)
                 return r;
+        plan->steps[plan->n_steps - 1].why = pool_printf(
+                plan->pool, "%s '%s' overwrites it, and it is read elsewhere", node->type, node->name);
+        if (!plan->steps[plan->n_steps - 1].why)
+                return error_no_memory(error);
         *ret_operand = operands[1];
         return 0;
+}
+
+/* ---- slices ---- */
+
+bool lowering_is_sliced(const struct lowering *lowering, uint32_t value) {
+        return slices_find(lowering->slices, value) != NULL;
+}
+
+bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct operand operand) {
+        const struct places *places = &lowering->places[value];
+
+        for (size_t i = 0; i < places->n; i++)
+                if (places->operands[i].buffer == operand.buffer &&
+                    places->operands[i].offset == operand.offset &&
+                    layout_equal(places->operands[i].layout, operand.layout))
+                        return true;
+        return false;
+}
+
+int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_channel, size_t n_channels,
+                   struct operand *ret_operand, struct error *error) {
+        struct slice *slice = slices_find(lowering->slices, value);
+        struct slice *whole = slices_whole(lowering->slices, slice);
+        struct shape shape = lowering->plan->graph->values[value].shape;
+        struct operand operand;
+        int r;
+
+        if (!whole->placed) {
+                const struct shape *all = &lowering->plan->graph->values[whole->value].shape;
+
+                r = lowering_place(lowering, layout_channels_last(lowering->plan->kernels, all), &operand,
+                                   error);
+                if (r < 0)
+                        return r;
+                whole->buffer = operand.buffer;
+                whole->channels = all->dims[1];
+                whole->placed = true;
+        }
+        shape.dims[1] = n_channels;
+        operand.buffer = whole->buffer;
+        operand.offset = (slice->channel + first_channel) * sizeof(float);
+        operand.layout = layout_pixels(lowering->plan->kernels, &shape, whole->channels);
+        if (!operand.layout)
+                return error_no_memory(error);
+        *ret_operand = operand;
+        return 0;
+}
+
+int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand,
+                          struct error *error) {
+        const struct shape *shape = &lowering->plan->graph->values[value].shape;
+
+        if (slices_find(lowering->slices, value))
+                return lowering_slice(lowering, value, 0, shape->dims[1], ret_operand, error);
+        return lowering_place(lowering, layout_channels_last(lowering->plan->kernels, shape), ret_operand,
+                              error);
 }
 
 /* ---- the story ---- */
@@ -413,8 +611,66 @@ static int find_last_uses(struct lowering *lowering, struct error *error) {
         }
         if (graph->output != VALUE_NONE)
                 lowering->last_use[graph->output] = UINT32_MAX;
+        for (size_t i = 0; i < graph->n_watched; i++)
+                lowering->last_use[graph->watched[i]] = UINT32_MAX;
         for (size_t i = 0; i < graph->n_network_outputs; i++)
                 lowering->last_use[graph->network_outputs[i]] = UINT32_MAX;
+        return 0;
+}
+
+/* Where a value that is asked for will be found, row-major. Never integers: steps compute on float32. */
+static int watch_value(struct lowering *lowering, uint32_t index, struct watched *watched,
+                       struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct value *value = &plan->graph->values[index];
+        _cleanup_(tensor_unrefp) struct tensor *cast = NULL;
+        const struct layout *plain;
+        struct operand operand;
+        int r;
+
+        watched->shape = value->shape;
+        if (value->constant) {
+                r = tensor_cast(&cast, value->constant, DTYPE_F32, error);
+                return r < 0 ? r : tensor_hold(&watched->constant, cast, error);
+        }
+        plain = layout_plain(plan->kernels, &value->shape);
+        if (!plain)
+                return error_no_memory(error);
+        r = lowering_use(lowering, index, plain, &operand, error);
+        if (r < 0)
+                return r;
+        watched->place = (struct plan_place){operand.buffer, operand.offset};
+        return 0;
+}
+
+static int watch_values(struct lowering *lowering, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct graph *graph = plan->graph;
+        int r;
+
+        plan->watched = pool_allocate(plan->pool, graph->n_watched, sizeof(*plan->watched));
+        if (!plan->watched)
+                return error_no_memory(error);
+        plan->n_watched = graph->n_watched;
+        for (size_t i = 0; i < graph->n_watched; i++) {
+                r = watch_value(lowering, graph->watched[i], &plan->watched[i], error);
+                if (r < 0)
+                        return error_prefix(error, r, "'%s' cannot be watched",
+                                            graph->values[graph->watched[i]].name);
+        }
+        for (size_t i = 0; i < graph->n_watched; i++)
+                plan->buffers[plan->watched[i].place.buffer].last = (uint32_t)plan->n_steps;
+        return 0;
+}
+
+static int hold_constant(struct graph *graph, uint32_t value, struct error *error) {
+        _cleanup_(tensor_unrefp) struct tensor *held = NULL;
+        int r;
+
+        r = tensor_hold(&held, graph->values[value].constant, error);
+        if (r < 0)
+                return r;
+        graph_set_constant(graph, value, held);
         return 0;
 }
 
@@ -432,8 +688,12 @@ static int network_outputs_lower(struct lowering *lowering, struct error *error)
                 struct operand output;
                 int r;
 
-                if (value->constant)
+                if (value->constant) {
+                        r = hold_constant(plan->graph, graph->network_outputs[i], error);
+                        if (r < 0)
+                                return r;
                         continue;
+                }
                 r = value->known ? need_float(value, error)
                                  : error_set(error, ERROR_UNSUPPORTED,
                                              "the shape of output '%s' is not known", value->name);
@@ -443,13 +703,14 @@ static int network_outputs_lower(struct lowering *lowering, struct error *error)
                 if (r < 0)
                         return r;
                 plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
-                plan->network_outputs[i] = output.buffer;
+                plan->network_outputs[i] = (struct plan_place){output.buffer, output.offset};
         }
         return 0;
 }
 
 int plan_lower(struct plan *plan, struct weights *weights, struct error *error) {
-        _cleanup_(lowering_release) struct lowering lowering = {.plan = plan, .weights = weights};
+        _cleanup_(lowering_release) struct lowering lowering = {
+                .plan = plan, .weights = weights, .choice = PLAN_NO_CHOICE};
         const struct graph *graph = plan->graph;
         const struct layout *plain;
         struct operand output;
@@ -457,6 +718,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         int r;
 
         r = find_last_uses(&lowering, error);
+        if (r >= 0)
+                r = slices_new(&lowering.slices, graph, error);
         if (r >= 0)
                 r = buffer_add(&lowering, NULL, 0, &input_buffer, error);
         if (r < 0)
@@ -466,6 +729,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
                 const struct node *node = &graph->nodes[i];
 
                 lowering.current = (uint32_t)i;
+                lowering.choice = PLAN_NO_CHOICE;
                 if (!node->op->lower)
                         r = error_set(error, ERROR_UNSUPPORTED,
                                       "on data that is computed; only constants and shapes");
@@ -476,6 +740,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
         }
 
         lowering.current = graph->n_nodes > 0 ? (uint32_t)graph->n_nodes - 1 : 0;
+        lowering.at_output = true;
         if (graph->output == VALUE_NONE)
                 return network_outputs_lower(&lowering, error);
         plain = layout_plain(plan->kernels, &graph->values[graph->output].shape);
@@ -485,11 +750,13 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "nothing is computed: the output is the input or constant");
         r = lowering_use(&lowering, graph->output, plain, &output, error);
+        if (r >= 0)
+                r = watch_values(&lowering, error);
         if (r < 0)
                 return r;
         /* The run copies it out after the last step. */
         plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
-        plan->output_buffer = output.buffer;
+        plan->output = (struct plan_place){output.buffer, output.offset};
         plan->output_shape = graph->values[graph->output].shape;
         plan->output_elements = shape_elements(&plan->output_shape);
         return 0;

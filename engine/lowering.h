@@ -12,16 +12,30 @@
 #include "base/error.h"
 #include "engine/graph.h"
 #include "engine/kernel.h"
+#include "engine/weights.h"
 
 struct lowering;
 
 struct operand {
         uint32_t buffer;
+        size_t offset; /* bytes, from the buffer's start */
         const struct layout *layout;
 };
 
 const struct graph *lowering_graph(const struct lowering *lowering);
 struct kernels *lowering_kernels(struct lowering *lowering);
+
+/*
+ * Which of n ways to lower the current node is taken, an index into labels. question says all that the speed
+ * of each depends on, beside threads and instruction set. usual: the one to take where nothing was measured.
+ * To be called once for a node, before it emits anything. labels need not outlive the call.
+ */
+#define LOWERING_MAX_ALTERNATIVES 12u
+int lowering_choose(struct lowering *lowering, const char *question, const char *const *labels, size_t n,
+                    size_t usual, size_t *ret_index, struct error *error);
+
+/* Whether Winograd's filtering may be used. */
+bool lowering_takes_winograd(const struct lowering *lowering);
 
 /* Where value is; want: the layout it must have, NULL: any. Emits a reorder where it must. */
 int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want,
@@ -30,6 +44,10 @@ int lowering_use(struct lowering *lowering, uint32_t value, const struct layout 
 /* The same data in layout want, in a place of its own unless it has that layout already. */
 int lowering_reorder(struct lowering *lowering, const struct node *node, struct operand operand,
                      const struct layout *want, struct operand *ret_operand, struct error *error);
+
+/* Copies from one place to another of the same shape. */
+int lowering_copy(struct lowering *lowering, const struct node *node, struct operand from, struct operand to,
+                  struct error *error);
 
 /* The layout that value has now; want for lowering_use() of another value. Never reorders. */
 int lowering_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
@@ -43,6 +61,27 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
 /* Constant data seen as the layout as, packed into want; shared with all plans of the model. */
 int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
                       const struct layout *want, struct operand *ret_operand, struct error *error);
+
+/* A form of tensor that packer makes (weights_pack_form() in engine/weights.h), shared likewise. layout: as
+ * what kernels see its bytes, of which there are layout_bytes(layout); NULL: out of memory. */
+int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
+                           const struct layout *layout, weights_packer *packer, const void *params,
+                           struct operand *ret_operand, struct error *error);
+
+/* Where the node that makes the feature map value had best write it, channels last: its slice of the
+ * concatenation that it goes into, or a new place. */
+int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand,
+                          struct error *error);
+
+/* Is the concatenation that makes value one whose parts lie in slices of one place? */
+bool lowering_is_sliced(const struct lowering *lowering, uint32_t value);
+
+/* The slice, channels last, of value, or of n_channels from first_channel on, in that place. */
+int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_channel, size_t n_channels,
+                   struct operand *ret_operand, struct error *error);
+
+/* Is value, or the same as value, at operand? */
+bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct operand operand);
 
 /* A copy of bytes that lives as long as the plan; NULL where memory is out. */
 void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes);

@@ -1,7 +1,6 @@
 #include "engine/model.h"
 
 #include <libgen.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +13,15 @@
 #include "engine/onnx_reader.h"
 #include "engine/simplify.h"
 #include "engine/specialise.h"
-
-#define VERSION_DIGITS 12u
+#include "engine/version.h"
+#include "engine/watch.h"
 
 struct model {
         struct pool *pool;
         struct graph *graph;
         struct weights *weights;
         const char *name, *output_name;
-        char version[VERSION_DIGITS + 1];
+        struct version *version;
         struct preprocess preprocess;
         const char *const *labels;
         size_t n_labels, n_classes;
@@ -30,17 +29,6 @@ struct model {
         bool channels_last; /* the input is [N, H, W, C] */
         bool probabilities;
 };
-
-static void version_of(char ret_version[VERSION_DIGITS + 1], const struct blob *onnx) {
-        uint8_t digest[SHA256_DIGEST_SIZE];
-        struct sha256_ctx context;
-
-        sha256_init(&context);
-        sha256_update(&context, onnx->size, onnx->bytes);
-        sha256_digest(&context, sizeof(digest), digest);
-        for (size_t i = 0; i < VERSION_DIGITS / 2; i++)
-                snprintf(ret_version + 2 * i, 3, "%02x", digest[i]);
-}
 
 /* The size of the picture: what the file fixes must be what the pre-processing makes. */
 static int input_settle(struct model *model, bool configured, struct error *error) {
@@ -110,8 +98,10 @@ static int output_settle(struct model *model, struct error *error) {
         return 0;
 }
 
-static int model_build(struct model **ret_model, const struct model_source *source, const char *name,
-                       const char *directory, struct error *error) {
+/* onnx: in place of the blob of source. */
+static int model_build(struct model **ret_model, struct source *onnx, const struct model_source *source,
+                       const char *name, const char *directory, const struct model_watch *watch,
+                       struct error *error) {
         _cleanup_(model_freep) struct model *model = calloc(1, sizeof(*model));
         int r;
 
@@ -124,11 +114,14 @@ static int model_build(struct model **ret_model, const struct model_source *sour
         if (!model->name)
                 return error_no_memory(error);
         model->preprocess = PREPROCESS_IMAGENET;
-        version_of(model->version, &source->onnx);
 
-        r = weights_new(&model->weights, error);
+        r = version_new(&model->version, onnx, error);
         if (r >= 0)
-                r = onnx_read(&model->graph, source->onnx.bytes, source->onnx.size, directory, error);
+                r = weights_new(&model->weights, error);
+        if (r >= 0)
+                r = onnx_read(&model->graph, onnx, directory, error);
+        if (r >= 0 && watch)
+                r = graph_watch(model->graph, watch->names, watch->n, error);
         if (r >= 0 && source->config.bytes)
                 r = config_read_labels(&source->config, model->pool, &model->labels, &model->n_labels,
                                        error);
@@ -154,17 +147,24 @@ static int model_build(struct model **ret_model, const struct model_source *sour
         return 0;
 }
 
-int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
-                      struct error *error) {
+int model_open_source_watching(struct model **ret_model, const struct model_source *source, const char *name,
+                               const struct model_watch *watch, struct error *error) {
+        _cleanup_(source_unrefp) struct source *onnx = NULL;
         int r;
 
         name = name ? name : source->name;
-        r = model_build(ret_model, source, name, NULL, error);
+        r = source_borrow(&onnx, source->onnx.bytes, source->onnx.size, error);
+        if (r >= 0)
+                r = model_build(ret_model, onnx, source, name, NULL, watch, error);
         return r < 0 ? error_prefix(error, r, "model '%s'", name) : 0;
 }
 
-static void source_release(struct model_source *source) {
-        blob_release(&source->onnx);
+int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
+                      struct error *error) {
+        return model_open_source_watching(ret_model, source, name, NULL, error);
+}
+
+static void configuration_release(struct model_source *source) {
         blob_release(&source->config);
         blob_release(&source->preprocessor);
 }
@@ -198,8 +198,10 @@ static char *name_of_path(const char *path) {
         return strdup(base[0] && strcmp(base, "/") != 0 ? base : "model");
 }
 
-int model_open(struct model **ret_model, const char *path, const char *name, struct error *error) {
-        _cleanup_(source_release) struct model_source source = {0};
+int model_open_watching(struct model **ret_model, const char *path, const char *name,
+                        const struct model_watch *watch, struct error *error) {
+        _cleanup_(configuration_release) struct model_source source = {0};
+        _cleanup_(source_unrefp) struct source *onnx = NULL;
         _cleanup_(freep) char *onnx_path = NULL, *own_name = NULL, *directory_copy = NULL;
         const char *directory;
         struct stat st;
@@ -216,7 +218,7 @@ int model_open(struct model **ret_model, const char *path, const char *name, str
                 return error_no_memory(error);
         directory = dirname(directory_copy);
 
-        r = blob_read(&source.onnx, onnx_path, MODEL_MAX_FILE_BYTES, error);
+        r = source_open(&onnx, onnx_path, MODEL_MAX_FILE_BYTES, true, error);
         if (r >= 0)
                 r = optional_read(&source.config, directory, "config.json", error);
         if (r >= 0)
@@ -224,8 +226,16 @@ int model_open(struct model **ret_model, const char *path, const char *name, str
         if (r < 0)
                 return r;
         own_name = name_of_path(path);
-        r = model_build(ret_model, &source, name ? name : own_name ? own_name : "model", directory, error);
+        r = model_build(ret_model, onnx, &source,
+                        name       ? name
+                        : own_name ? own_name
+                                   : "model",
+                        directory, watch, error);
         return r < 0 ? error_prefix(error, r, "%s", onnx_path) : 0;
+}
+
+int model_open(struct model **ret_model, const char *path, const char *name, struct error *error) {
+        return model_open_watching(ret_model, path, name, NULL, error);
 }
 
 void model_free(struct model *model) {
@@ -233,6 +243,8 @@ void model_free(struct model *model) {
                 weights_free(model->weights);
         if (model->graph)
                 graph_free(model->graph);
+        if (model->version)
+                version_free(model->version);
         if (model->pool)
                 pool_free(model->pool);
         free(model);
@@ -242,8 +254,16 @@ const char *model_name(const struct model *model) {
         return model->name;
 }
 
+int model_identify(const struct model *model, struct error *error) {
+        const char *text;
+
+        return version_text(model->version, &text, error);
+}
+
 const char *model_version(const struct model *model) {
-        return model->version;
+        const char *text;
+
+        return version_text(model->version, &text, NULL) < 0 ? MODEL_VERSION_UNKNOWN : text;
 }
 
 const char *model_precision(const struct model *model) {

@@ -4,8 +4,8 @@
  * planned.
  *
  * Immutable after model_open(), so threads may share it; packed weights that plans add are guarded inside.
- * Strings returned live as long as the model. Input tensors are as the file declares them: [N, C, H, W] or
- * [N, H, W, C].
+ * Large weights stay in the file, which stays open: plans read it. Strings returned live as long as the
+ * model. Input tensors are as the file declares them: [N, C, H, W] or [N, H, W, C].
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +17,8 @@
 
 struct model;
 
-/* The three files of a Hugging Face model directory; the two JSON blobs may be BLOB_NONE. */
+/* The three files of a Hugging Face model directory; the two JSON blobs may be BLOB_NONE. The bytes of onnx
+ * must outlive the model. */
 struct model_source {
         const char *name; /* what to call it when the caller gives no other name */
         struct blob onnx, config, preprocessor;
@@ -34,11 +35,36 @@ struct model_source {
 int model_open(struct model **ret_model, const char *path, const char *name, struct error *error);
 int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
                       struct error *error);
+
+/*
+ * As above, for looking into a network: every plan of this model keeps these values until the end of a run,
+ * for run_watched(). A name is that of a node of the file, which stands for its first output, or of a value.
+ * What is watched is not fused away, so that such plans are slower. Fails with ERROR_NOT_FOUND, the nearest
+ * names in the text.
+ */
+struct model_watch {
+        const char *const *names;
+        size_t n;
+};
+int model_open_watching(struct model **ret_model, const char *path, const char *name,
+                        const struct model_watch *watch, struct error *error);
+int model_open_source_watching(struct model **ret_model, const struct model_source *source, const char *name,
+                               const struct model_watch *watch, struct error *error);
 void model_free(struct model *model);
 DEFINE_CLEANUP(model)
 
 const char *model_name(const struct model *model);
-const char *model_version(const struct model *model);       /* 12 hex digits of the SHA-256 of model.onnx */
+
+/*
+ * The version: the first 12 hexadecimal digits of the SHA-256 of model.onnx. Hashing takes as long as making
+ * a plan, so it is done when the version is first asked for, and takes the calling thread that time.
+ * model_identify() does it and tells how it failed (ERROR_IO: the file has changed since it was opened),
+ * after which model_version() is MODEL_VERSION_UNKNOWN.
+ */
+#define MODEL_VERSION_UNKNOWN "unknown"
+int model_identify(const struct model *model, struct error *error);
+const char *model_version(const struct model *model);
+
 const char *model_precision(const struct model *model);     /* "f32" */
 const char *model_precision_why(const struct model *model); /* one sentence */
 const struct preprocess *model_preprocess(const struct model *model);

@@ -18,13 +18,16 @@ struct network {
 
 int network_read(struct network **ret_network, const void *bytes, size_t size, struct error *error) {
         _cleanup_(network_freep) struct network *network = calloc(1, sizeof(*network));
+        _cleanup_(source_unrefp) struct source *source = NULL;
         int r;
 
         if (!network)
                 return error_no_memory(error);
-        r = weights_new(&network->weights, error);
+        r = source_borrow(&source, bytes, size, error);
         if (r >= 0)
-                r = onnx_read_network(&network->graph, bytes, size, NULL, error);
+                r = weights_new(&network->weights, error);
+        if (r >= 0)
+                r = onnx_read_network(&network->graph, source, NULL, error);
         if (r < 0)
                 return r;
         network->n_nodes = network->graph->n_nodes;
@@ -107,7 +110,7 @@ struct network_output network_output(const struct network *network, size_t outpu
                 .dtype = value->dtype,
                 .shape = value->shape,
                 .data = value->constant ? value->constant->data
-                                        : run_buffer(network->run, network->plan->network_outputs[output]),
+                                        : run_place(network->run, network->plan->network_outputs[output]),
         };
 }
 

@@ -15,7 +15,7 @@
 
 struct network;
 
-/* Fails as onnx_read(). */
+/* bytes must outlive the network. Fails as onnx_read(). */
 int network_read(struct network **ret_network, const void *bytes, size_t size, struct error *error);
 void network_free(struct network *network);
 DEFINE_CLEANUP(network)

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/blob.h"
 #include "base/names.h"
 #include "engine/external_data.h"
 #include "engine/operator.h"
+#include "engine/origin.h"
 #include "engine/protobuf_guard.h"
+#include "engine/protobuf_skeleton.h"
 #include "onnx.pb-c.h"
 
 #define OPSET_OLDEST 7
@@ -20,9 +21,20 @@
 #define UNPACK_FACTOR     4u
 #define UNPACK_BASE_BYTES ((size_t)64 << 20)
 
+/* Fields of TensorProto. Packed floats lie in the file as they do in memory. */
+enum { TENSOR_FLOAT_DATA = 4, TENSOR_RAW_DATA = 9, TENSOR_DOUBLE_DATA = 10 };
+
+static const struct protobuf_payloads payloads = {
+        .message = &onnx__tensor_proto__descriptor,
+        .fields = (const unsigned[]){TENSOR_FLOAT_DATA, TENSOR_RAW_DATA, TENSOR_DOUBLE_DATA},
+        .n_fields = 3,
+        .min_bytes = ORIGIN_MIN_BYTES,
+};
+
 struct reader {
         struct graph *graph;
-        const char *directory; /* of external data, or NULL */
+        struct source *source;
+        struct external_data external;
         size_t constant_bytes; /* of all tensors so far */
         struct names names;    /* of values */
         bool network;          /* see onnx_read_network() */
@@ -30,6 +42,7 @@ struct reader {
 
 static void reader_release(struct reader *reader) {
         names_release(&reader->names);
+        external_data_release(&reader->external);
         if (reader->graph)
                 graph_free(reader->graph);
 }
@@ -127,9 +140,26 @@ static int tensor_fill(struct tensor *tensor, const Onnx__TensorProto *proto, st
         return 0;
 }
 
+/* The bytes that were left out of proto, where they are what its type and shape need. */
+static int tensor_locate(struct tensor **ret_tensor, struct reader *reader, enum dtype dtype,
+                         const struct shape *shape, struct protobuf_extent extent, struct error *error) {
+        size_t bytes = shape_elements(shape) * dtype_bytes(dtype);
+
+        if ((extent.field == TENSOR_FLOAT_DATA && dtype != DTYPE_F32) ||
+            (extent.field == TENSOR_DOUBLE_DATA && dtype != DTYPE_F64))
+                return error_set(error, ERROR_INVALID, "the values are not in the field of %s",
+                                 dtype_name(dtype));
+        if (extent.bytes != bytes)
+                return error_set(error, ERROR_INVALID, "%ju bytes of %s, its shape and type need %zu",
+                                 (uintmax_t)extent.bytes,
+                                 extent.field == TENSOR_RAW_DATA ? "raw_data" : "values", bytes);
+        return tensor_from_source(ret_tensor, dtype, shape, reader->source, extent.offset, error);
+}
+
 static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__TensorProto *proto,
                        struct error *error) {
         _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        struct protobuf_extent extent = protobuf_extent_of(&proto->base);
         struct shape shape;
         enum dtype dtype;
         size_t bytes;
@@ -149,7 +179,9 @@ static int tensor_read(struct tensor **ret_tensor, struct reader *reader, Onnx__
                                  ONNX_MAX_CONSTANT_BYTES);
 
         if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
-                return external_data_read(ret_tensor, dtype, &shape, proto, reader->directory, error);
+                return external_data_read(ret_tensor, &reader->external, dtype, &shape, proto, error);
+        if (extent.field != 0)
+                return tensor_locate(ret_tensor, reader, dtype, &shape, extent, error);
 
         if (proto->has_raw_data) {
                 if (proto->raw_data.len != bytes)
@@ -360,24 +392,32 @@ static int opset_of(const Onnx__ModelProto *model, const char *domain, int *ret_
                 *ret_opset = (int)model->opset_import[i]->version;
                 return 0;
         }
-        return error_set(error, ERROR_INVALID, "no opset is imported for domain '%s'", domain);
+        /* A file of other domains alone may be right. */
+        return error_set(error, domain[0] ? ERROR_INVALID : ERROR_UNSUPPORTED,
+                         "no opset is imported for domain '%s'", domain);
+}
+
+/* NULL where the type is another than a tensor's: its fields lie in a union with those of the others. */
+static const Onnx__TypeProto__Tensor *tensor_type_of(const Onnx__TypeProto *type) {
+        return type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? type->tensor_type : NULL;
 }
 
 static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, struct error *error) {
         struct graph *graph = reader->graph;
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
         const Onnx__TensorShapeProto *shape;
         int r;
 
         if (graph->input != VALUE_NONE)
                 return error_set(error, ERROR_UNSUPPORTED, "more than one input ('%s' and '%s')",
                                  graph->values[graph->input].name, proto->name);
-        if (!proto->type || !proto->type->tensor_type)
+        if (!type)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
-        if (proto->type->tensor_type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        if (type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has element type %" PRId32 ", only float32 (1) is supported",
-                                 proto->name, proto->type->tensor_type->elem_type);
-        shape = proto->type->tensor_type->shape;
+                                 proto->name, type->elem_type);
+        shape = type->shape;
         if (!shape || shape->n_dim != 4)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has rank %zu, an image has 4: [N, C, H, W]", proto->name,
@@ -402,8 +442,7 @@ static int outputs_read(struct reader *reader, const Onnx__GraphProto *proto, st
                 return error_no_memory(error);
         for (size_t i = 0; i < proto->n_output; i++) {
                 const char *name = text_or(proto->output[i]->name, "");
-                const Onnx__TypeProto *type = proto->output[i]->type;
-                const Onnx__TypeProto__Tensor *tensor = type ? type->tensor_type : NULL;
+                const Onnx__TypeProto__Tensor *tensor = tensor_type_of(proto->output[i]->type);
                 const Onnx__TensorShapeProto *shape = tensor ? tensor->shape : NULL;
 
                 outputs[i] = (struct graph_output){.value = value_find(reader, name), .last_dim = -1};
@@ -425,14 +464,15 @@ static int outputs_read(struct reader *reader, const Onnx__GraphProto *proto, st
 
 static int network_input_read(struct reader *reader, const Onnx__ValueInfoProto *proto,
                               struct error *error) {
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
         struct graph *graph = reader->graph;
         enum dtype dtype;
         uint32_t value;
         int r;
 
-        if (!proto->type || !proto->type->tensor_type)
+        if (!type)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
-        r = dtype_read(&dtype, proto->type->tensor_type->elem_type, error);
+        r = dtype_read(&dtype, type->elem_type, error);
         if (r < 0)
                 return error_prefix(error, r, "input '%s'", proto->name);
         r = value_define(reader, &value, proto->name, error);
@@ -525,28 +565,43 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
                                : outputs_read(reader, proto, error);
 }
 
-static int model_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
-                      bool network, struct error *error) {
-        _cleanup_(modelp) Onnx__ModelProto *model = NULL;
-        _cleanup_(reader_release) struct reader reader = {.directory = directory, .network = network};
+static int model_unpack(Onnx__ModelProto **ret_model, const struct source *source, struct error *error) {
+        _cleanup_(protobuf_skeleton_release) struct protobuf_skeleton skeleton = {0};
         struct protobuf_budget budget;
-        size_t limit, n_names = 64;
+        Onnx__ModelProto *model;
+        size_t limit;
         int r;
 
-        if (size == 0)
+        if (source_size(source) == 0)
                 return error_set(error, ERROR_INVALID, "not an ONNX model (the file is empty)");
-        r = protobuf_check(&onnx__model_proto__descriptor, bytes, size, error);
+        r = protobuf_skeleton_read(&skeleton, &onnx__model_proto__descriptor, &payloads, source, error);
         if (r < 0)
                 return r;
-        if (!size_multiply(&limit, size, UNPACK_FACTOR) || !size_add(&limit, limit, UNPACK_BASE_BYTES))
-                return error_set(error, ERROR_LIMIT, "%zu bytes", size);
+        if (!size_multiply(&limit, skeleton.size, UNPACK_FACTOR) ||
+            !size_add(&limit, limit, UNPACK_BASE_BYTES))
+                return error_set(error, ERROR_LIMIT, "%zu bytes", skeleton.size);
         protobuf_budget_init(&budget, limit);
-        model = onnx__model_proto__unpack(&budget.allocator, size, bytes);
+        model = onnx__model_proto__unpack(&budget.allocator, skeleton.size, skeleton.bytes);
         if (!model && budget.exhausted)
                 return error_set(error, ERROR_LIMIT, "takes more than %zu bytes to unpack", limit);
         if (!model)
                 return error_set(error, ERROR_INVALID,
                                  "not an ONNX model (the protobuf message does not parse)");
+        *ret_model = model;
+        return 0;
+}
+
+static int model_read(struct graph **ret_graph, struct source *source, const char *directory, bool network,
+                      struct error *error) {
+        _cleanup_(modelp) Onnx__ModelProto *model = NULL;
+        _cleanup_(reader_release) struct reader reader = {
+                .source = source, .external = {.directory = directory}, .network = network};
+        size_t n_names = 64;
+        int r;
+
+        r = model_unpack(&model, source, error);
+        if (r < 0)
+                return r;
         if (!model->graph)
                 return error_set(error, ERROR_INVALID, "not an ONNX model (it has no graph)");
         if (model->n_functions > 0)
@@ -561,7 +616,7 @@ static int model_read(struct graph **ret_graph, const void *bytes, size_t size, 
         r = opset_of(model, "", &reader.graph->opset, error);
         if (r < 0)
                 return r;
-        if (reader.graph->opset < OPSET_OLDEST || reader.graph->opset > OPSET_NEWEST)
+        if ((reader.graph->opset < OPSET_OLDEST && !network) || reader.graph->opset > OPSET_NEWEST)
                 return error_set(error, ERROR_UNSUPPORTED, "opset %d; %d to %d are supported",
                                  reader.graph->opset, OPSET_OLDEST, OPSET_NEWEST);
 
@@ -583,14 +638,13 @@ static int model_read(struct graph **ret_graph, const void *bytes, size_t size, 
         return 0;
 }
 
-int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
-              struct error *error) {
-        return model_read(ret_graph, bytes, size, directory, false, error);
+int onnx_read(struct graph **ret_graph, struct source *source, const char *directory, struct error *error) {
+        return model_read(ret_graph, source, directory, false, error);
 }
 
-int onnx_read_network(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+int onnx_read_network(struct graph **ret_graph, struct source *source, const char *directory,
                       struct error *error) {
-        return model_read(ret_graph, bytes, size, directory, true, error);
+        return model_read(ret_graph, source, directory, true, error);
 }
 
 static void tensor_protop(Onnx__TensorProto **proto) {
@@ -599,18 +653,26 @@ static void tensor_protop(Onnx__TensorProto **proto) {
 }
 
 int onnx_read_tensor(struct tensor **ret_tensor, const void *bytes, size_t size, struct error *error) {
+        _cleanup_(protobuf_skeleton_release) struct protobuf_skeleton skeleton = {0};
         _cleanup_(tensor_protop) Onnx__TensorProto *proto = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *tensor = NULL;
+        _cleanup_(source_unrefp) struct source *source = NULL;
         _cleanup_(reader_release) struct reader reader = {0};
         struct protobuf_budget budget;
         int r;
 
-        r = protobuf_check(&onnx__tensor_proto__descriptor, bytes, size, error);
+        r = source_borrow(&source, bytes, size, error);
+        if (r >= 0)
+                r = protobuf_skeleton_read(&skeleton, &onnx__tensor_proto__descriptor, &payloads, source,
+                                           error);
         if (r < 0)
                 return r;
+        reader.source = source;
         protobuf_budget_init(&budget, UNPACK_BASE_BYTES);
-        proto = onnx__tensor_proto__unpack(&budget.allocator, size, bytes);
+        proto = onnx__tensor_proto__unpack(&budget.allocator, skeleton.size, skeleton.bytes);
         if (!proto)
                 return error_set(error, budget.exhausted ? ERROR_LIMIT : ERROR_INVALID,
                                  "not an ONNX tensor (the protobuf message does not parse)");
-        return tensor_read(ret_tensor, &reader, proto, error);
+        r = tensor_read(&tensor, &reader, proto, error);
+        return r < 0 ? r : tensor_hold(ret_tensor, tensor, error);
 }

@@ -1,6 +1,8 @@
 #pragma once
 /*
- * onnx_reader: bytes of an ONNX model (IR version 3 and later) -> struct graph. The bytes are hostile.
+ * onnx_reader: an ONNX model (IR version 3 and later) -> struct graph. The bytes are hostile. Large
+ * initializers stay where they are (engine/origin.h), so the source is kept as long as there are such
+ * tensors.
  *
  * Source: onnx.proto of ONNX 1.12. Bounds: the nesting of messages, the memory that the parser may take in
  * proportion to the file, the number of nodes and values, and all that engine/tensor.h checks.
@@ -9,6 +11,7 @@
 
 #include "base/error.h"
 #include "engine/graph.h"
+#include "engine/source.h"
 
 #define ONNX_MAX_NODES          20000u /* some passes are quadratic: 4 s at worst; networks have hundreds */
 #define ONNX_MAX_VALUES         1000000u
@@ -20,11 +23,11 @@
  * Fails with ERROR_INVALID, ERROR_LIMIT, ERROR_UNSUPPORTED (operator, node, opset), ERROR_NOT_FOUND
  * (external data).
  */
-int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
-              struct error *error);
+int onnx_read(struct graph **ret_graph, struct source *source, const char *directory, struct error *error);
 
-/* The same for any network: inputs and outputs in any number, of any rank and type that tensors have. */
-int onnx_read_network(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+/* The same for any network: inputs and outputs in any number, of any rank and type that tensors have, of
+ * operator sets from 1 on. */
+int onnx_read_network(struct graph **ret_graph, struct source *source, const char *directory,
                       struct error *error);
 
 /* A serialised TensorProto. */

@@ -1,10 +1,13 @@
 #include "engine/plan.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/arena.h"
 #include "engine/fuse.h"
+#include "engine/fuse_input.h"
+#include "engine/independence.h"
 #include "engine/plan_internal.h"
 #include "engine/specialise.h"
 
@@ -13,13 +16,26 @@
 
 static int shape_of_input(struct shape *ret_shape, const struct model *model,
                           const struct plan_options *options, struct error *error) {
-        if (options->batch == 0 || options->batch > PLAN_MAX_BATCH)
-                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", options->batch,
-                                 PLAN_MAX_BATCH);
         if (options->height > PREPROCESS_MAX_SIDE || options->width > PREPROCESS_MAX_SIDE)
                 return error_set(error, ERROR_LIMIT, "%zux%zu pixels; %u a side are possible",
                                  options->height, options->width, PREPROCESS_MAX_SIDE);
         return model_input_shape(ret_shape, model, options->batch, options->height, options->width, error);
+}
+
+int plan_keep_packed(struct plan *plan, struct packed *packed, struct error *error) {
+        if (plan->n_packed == plan->n_packed_allocated) {
+                size_t n = MAX(2 * plan->n_packed_allocated, 64u);
+                struct packed **grown = reallocarray(plan->packed, n, sizeof(*grown));
+
+                if (!grown) {
+                        packed_unref(packed);
+                        return error_no_memory(error);
+                }
+                plan->packed = grown;
+                plan->n_packed_allocated = n;
+        }
+        plan->packed[plan->n_packed++] = packed;
+        return 0;
 }
 
 /* Gives the buffers of the arena their offsets. */
@@ -51,14 +67,16 @@ static int plan_arrange(struct plan *plan, struct error *error) {
                         error, ERROR_LIMIT,
                         "activations of %zu bytes and a scratchpad of %zu, the limit of each is %zu",
                         plan->arena_bytes, plan->scratchpad_bytes, PLAN_MAX_BYTES);
-        plan->arena_bound_bytes = arena_bound(items, n);
+        r = arena_bound(items, n, &plan->arena_bound_bytes, error);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < n; i++)
                 plan->buffers[owners[i]].offset = items[i].offset;
         return 0;
 }
 
-int plan_new(struct plan **ret_plan, struct model *model, const struct plan_options *options,
-             struct error *error) {
+int plan_new_whole(struct plan **ret_plan, struct model *model, const struct plan_options *options,
+                   const struct plan_taste *taste, struct error *error) {
         _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
         struct shape input;
         int r;
@@ -67,7 +85,8 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
                 return error_no_memory(error);
         plan->model = model;
         plan->batch = options->batch;
-        plan->threads = MAX(options->threads, 1u);
+        plan->threads = options->threads;
+        plan->taste = *taste;
         plan->pool = pool_new();
         if (!plan->pool)
                 return error_no_memory(error);
@@ -82,17 +101,116 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
         if (r >= 0)
+                r = graph_fuse_inputs(plan->graph, error);
+        if (r >= 0)
                 r = plan_lower(plan, model_weights(model), error);
+        weights_settle(model_weights(model));
         if (r >= 0)
                 r = plan_arrange(plan, error);
         if (r < 0)
                 return error_prefix(error, r, "model '%s'", model_name(model));
+        plan->image_elements = shape_elements(&input) / plan->batch;
         if (plan->output_elements % plan->batch != 0)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "model '%s': an output of %zu values for %zu images", model_name(model),
                                  plan->output_elements, plan->batch);
         *ret_plan = steal_ptr(&plan);
         return 0;
+}
+
+/* Whether each image of the batch has the answer that it has alone. */
+static int are_independent(bool *ret_independent, const struct model *model,
+                           const struct plan_options *options, struct error *error) {
+        _cleanup_(graph_freep) struct graph *graph = NULL;
+        struct shape input;
+        int r;
+
+        r = shape_of_input(&input, model, options, error);
+        if (r >= 0)
+                r = graph_clone(&graph, model_graph(model), error);
+        if (r >= 0)
+                r = graph_specialise(graph, &input, error);
+        if (r < 0)
+                return r;
+        return graph_is_independent(ret_independent, graph, options->batch, error);
+}
+
+int plan_new_divided(struct plan **ret_plan, struct model *model, const struct plan_options *options,
+                     size_t part_batch, const struct plan_taste *taste, struct error *error) {
+        _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
+        struct plan_options part = *options;
+        bool independent;
+        int r;
+
+        if (!plan)
+                return error_no_memory(error);
+        r = are_independent(&independent, model, options, error);
+        if (r < 0)
+                return r;
+        if (!independent)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "model '%s': the images of a batch may depend on each other",
+                                 model_name(model));
+        part.batch = part_batch;
+        part.threads = 1;
+        r = plan_new_whole(&plan->part, model, &part, taste, error);
+        if (r < 0)
+                return r;
+        plan->model = model;
+        plan->batch = options->batch;
+        plan->threads = options->threads;
+        plan->image_elements = plan->part->image_elements;
+        plan->output_elements = plan->part->output_elements / part_batch * plan->batch;
+        plan->output_shape = plan->part->output_shape;
+        plan->output_shape.dims[0] = plan->batch;
+        *ret_plan = steal_ptr(&plan);
+        return 0;
+}
+
+void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads) {
+        snprintf(ret_text, TUNING_MAX_TEXT, "a batch of %zu on %u threads", batch, threads);
+}
+
+void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch) {
+        if (part_batch == 0)
+                snprintf(ret_text, TUNING_MAX_TEXT, "together");
+        else
+                snprintf(ret_text, TUNING_MAX_TEXT, "%zu at a time on each", part_batch);
+}
+
+/* Images that each thread takes at a time; 0: all work on the whole batch. As measured; else each takes its
+ * share, since threads that do not wait for each other lose nothing. */
+static size_t divide(const struct plan_options *options) {
+        size_t batch = options->batch, share = batch / options->threads;
+        char question[TUNING_MAX_TEXT], label[TUNING_MAX_TEXT], answer[TUNING_MAX_TEXT];
+
+        if (batch == 1 || batch % options->threads != 0)
+                return 0;
+        plan_division_question(question, batch, options->threads);
+        if (options->tuning && tuning_find(options->tuning, question, answer))
+                for (size_t part = 0; part <= share; part++) {
+                        plan_division_label(label, part);
+                        if ((part == 0 || share % part == 0) && strcmp(label, answer) == 0)
+                                return part;
+                }
+        return options->threads > 1 ? share : 0;
+}
+
+int plan_new(struct plan **ret_plan, struct model *model, const struct plan_options *options,
+             struct error *error) {
+        struct plan_options settled = *options;
+        struct plan_taste taste = {.tuning = options->tuning, .no_winograd = options->no_winograd};
+        int64_t fixed = model_graph(model)->input_dims[0];
+        size_t part;
+
+        settled.threads = MAX(settled.threads, 1u);
+        if (settled.batch == 0 || settled.batch > PLAN_MAX_BATCH)
+                return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", settled.batch,
+                                 PLAN_MAX_BATCH);
+        part = fixed > 0 || model_graph(model)->n_watched > 0 ? 0 : divide(&settled);
+        if (part > 0 && plan_new_divided(ret_plan, model, &settled, part, &taste, NULL) == 0)
+                return 0;
+        return plan_new_whole(ret_plan, model, &settled, &taste, error);
 }
 
 int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct weights *weights,
@@ -124,12 +242,21 @@ int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct w
 }
 
 void plan_free(struct plan *plan) {
+        if (plan->part)
+                plan_free(plan->part);
+        for (size_t i = 0; i < plan->n_packed; i++)
+                packed_unref(plan->packed[i]);
+        free(plan->packed);
+        for (size_t i = 0; i < plan->n_watched; i++)
+                if (plan->watched[i].constant)
+                        tensor_unref(plan->watched[i].constant);
         if (plan->kernels)
                 kernels_free(plan->kernels);
         if (plan->graph)
                 graph_free(plan->graph);
         if (plan->pool)
                 pool_free(plan->pool);
+        free(plan->choices);
         free(plan->steps);
         free(plan->buffers);
         free(plan);
@@ -143,42 +270,126 @@ unsigned plan_threads(const struct plan *plan) {
         return plan->threads;
 }
 
+size_t plan_part_batch(const struct plan *plan) {
+        return plan->part ? plan->part->batch : 0;
+}
+
 size_t plan_output_elements(const struct plan *plan) {
         return plan->output_elements;
 }
 
 size_t plan_arena_bytes(const struct plan *plan) {
-        return plan->arena_bytes;
+        return plan->part ? plan->threads * plan->part->arena_bytes : plan->arena_bytes;
 }
 
 size_t plan_arena_bound_bytes(const struct plan *plan) {
-        return plan->arena_bound_bytes;
+        return plan->part ? plan->threads * plan->part->arena_bound_bytes : plan->arena_bound_bytes;
 }
 
 size_t plan_scratchpad_bytes(const struct plan *plan) {
-        return plan->scratchpad_bytes;
+        return plan->part ? plan->threads * plan->part->scratchpad_bytes : plan->scratchpad_bytes;
+}
+
+/* The plan that has the steps. */
+static const struct plan *with_steps(const struct plan *plan) {
+        return plan->part ? plan->part : plan;
 }
 
 size_t plan_n_steps(const struct plan *plan) {
-        return plan->n_steps;
+        return with_steps(plan)->n_steps;
 }
 
 struct plan_step plan_step(const struct plan *plan, size_t index) {
-        const struct step *step = &plan->steps[index];
+        const struct step *step = &with_steps(plan)->steps[index];
 
         return (struct plan_step){
                 .node = step->node,
                 .op = step->op,
                 .kernel = kernel_name(step->kernel),
+                .source = step->source,
                 .shape = step->shape,
+                .why = step->why,
+                .class = step->class,
                 .flop = step->flop,
                 .bytes = step->bytes,
         };
 }
 
+/* Does step write buffer, and if so, all of it? */
+static bool writes(const struct plan *plan, const struct step *step, uint32_t buffer, bool *ret_all) {
+        size_t last = kernel_n_args(step->kernel) - 1;
+
+        *ret_all = layout_bytes(kernel_layout(step->kernel, last)) >= plan->buffers[buffer].bytes;
+        return step->buffers[last] == buffer;
+}
+
+static bool contains(const uint32_t *steps, size_t n, uint32_t step) {
+        for (size_t i = 0; i < n; i++)
+                if (steps[i] == step)
+                        return true;
+        return false;
+}
+
+size_t plan_step_sources(const struct plan *divided, size_t index, uint32_t *ret_steps, size_t max) {
+        const struct plan *plan = with_steps(divided);
+        const struct step *step = &plan->steps[index];
+        size_t n_args = kernel_n_args(step->kernel), n = 0;
+
+        for (size_t k = 0; k < n_args; k++) {
+                uint32_t buffer = step->buffers[k];
+                bool all = false;
+
+                if (buffer == BUFFER_RUN_INPUT || plan->buffers[buffer].constant)
+                        continue;
+                /* A destination that was written before is read as well (a sum), unless each writer fills a
+                 * part of it. */
+                if (k + 1 == n_args && writes(plan, step, buffer, &all) && !all)
+                        continue;
+                all = false;
+                for (size_t i = index; i-- > plan->buffers[buffer].first && !all;) {
+                        bool whole;
+
+                        if (!writes(plan, &plan->steps[i], buffer, &whole))
+                                continue;
+                        all = whole;
+                        if (n < max && !contains(ret_steps, n, (uint32_t)i))
+                                ret_steps[n++] = (uint32_t)i;
+                }
+        }
+        return n;
+}
+
+static bool read_before(const struct plan *plan, size_t index) {
+        for (size_t i = 0; i < index; i++)
+                if (plan->buffers[i].constant == plan->buffers[index].constant)
+                        return true;
+        return false;
+}
+
+size_t plan_weight_bytes(const struct plan *divided) {
+        const struct plan *plan = with_steps(divided);
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < plan->n_buffers; i++)
+                if (plan->buffers[i].constant && !read_before(plan, i))
+                        bytes += plan->buffers[i].bytes;
+        return bytes;
+}
+
 size_t plan_output_shape(const struct plan *plan, size_t ret_dims[8]) {
         memcpy(ret_dims, plan->output_shape.dims, plan->output_shape.rank * sizeof(*ret_dims));
         return plan->output_shape.rank;
+}
+
+size_t plan_n_watched(const struct plan *plan) {
+        return plan->n_watched;
+}
+
+size_t plan_watched_shape(const struct plan *plan, size_t index, size_t ret_dims[8]) {
+        const struct shape *shape = &plan->watched[index].shape;
+
+        memcpy(ret_dims, shape->dims, shape->rank * sizeof(*ret_dims));
+        return shape->rank;
 }
 
 void plan_probabilities(const struct plan *plan, const float *output, float *probabilities) {

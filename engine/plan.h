@@ -13,14 +13,19 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "engine/step_class.h"
 
 struct model;
 struct plan;
 struct run;
 
+struct tuning;
+
 struct plan_options {
-        size_t batch;     /* images, at least 1 */
-        unsigned threads; /* at least 1 */
+        size_t batch;          /* images, at least 1 */
+        unsigned threads;      /* at least 1 */
+        struct tuning *tuning; /* what was measured (engine/tuner.h); NULL: nothing was */
+        bool no_winograd; /* convolutions as they are defined: exact to the last bits, slower, less memory */
 
         /* Pixels, for a model that leaves them open; 0: those of its pre-processing. */
         size_t height, width;
@@ -37,22 +42,36 @@ DEFINE_CLEANUP(plan)
 
 size_t plan_batch(const struct plan *plan);
 unsigned plan_threads(const struct plan *plan);
+
+/* A plan may be divided: each of its threads then runs images of its own, so many at a time; the steps are
+ * those of one such part, the arena that of all. 0: all threads work on the whole batch. */
+size_t plan_part_batch(const struct plan *plan);
 size_t plan_output_elements(const struct plan *plan); /* of the whole batch; classes = that / batch */
 size_t plan_arena_bytes(const struct plan *plan);
 size_t plan_arena_bound_bytes(const struct plan *plan); /* largest sum of live tensors at any step */
 size_t plan_scratchpad_bytes(const struct plan *plan);
+
+size_t plan_weight_bytes(const struct plan *plan); /* constants that its steps read, each once */
 
 /* One step, for tables. Strings live as long as the plan. */
 struct plan_step {
         const char *node;   /* the ONNX node it came from, the last one of those fused */
         const char *op;     /* "Conv+Clip", "Reorder", ... */
         const char *kernel; /* the implementation: "jit:avx2", "jit_dw:avx2", "native", ... */
+        const char *source; /* shape and layout of the first argument, "" for the input */
         const char *shape;  /* output shape and layout: "1x64x112x112 aBcd8b" */
-        double flop;        /* multiplications and additions, for the batch */
-        size_t bytes;       /* read and written: activations and weights */
+        const char *why;    /* what a reorder or a copy is good for; NULL for other steps */
+        enum step_class class;
+        double flop;  /* multiplications and additions, for the batch */
+        size_t bytes; /* read and written: activations and weights */
 };
 size_t plan_n_steps(const struct plan *plan);
 struct plan_step plan_step(const struct plan *plan, size_t index);
+
+/* The steps whose results step index reads, in no order, each once; at most max of them, max being at most
+ * PLAN_MAX_SOURCES. */
+#define PLAN_MAX_SOURCES 64u
+size_t plan_step_sources(const struct plan *plan, size_t index, uint32_t *ret_steps, size_t max);
 
 /* The plan must outlive the run. */
 int run_new(struct run **ret_run, const struct plan *plan, struct error *error);
@@ -65,6 +84,12 @@ int run_execute(struct run *run, const unsigned char *pixels, float *output, str
 
 /* input: float32 as the file declares it, [N, C, H, W] or [N, H, W, C], taken as it is. */
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error);
+
+/* What the model was opened to watch (model_open_watching()), in that order. Row-major, as the file has it,
+ * with up to 8 dimensions; integers became float32. Valid after a run, until the next. */
+size_t plan_n_watched(const struct plan *plan);
+size_t plan_watched_shape(const struct plan *plan, size_t index, size_t ret_dims[8]);
+const float *run_watched(const struct run *run, size_t index);
 
 /* As run_execute(), and the time of each step; step_ns has plan_n_steps() elements. */
 int run_profile(struct run *run, const unsigned char *pixels, float *output, uint64_t *step_ns,

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "engine/operator.h"
+#include "engine/ops/families.h"
+#include "engine/origin.h"
 
 int node_error(struct error *error, int code, const struct node *node) {
         return error_prefix(error, code, "node '%s': %s (opset %d)", node->name, node->type, node->opset);
@@ -12,6 +14,59 @@ int node_error(struct error *error, int code, const struct node *node) {
 
 static bool is(const struct node *node, const char *type) {
         return !node_is_dead(node) && strcmp(node->type, type) == 0;
+}
+
+/* Do elements stay what they are, one by one, so that they need not be there? */
+static bool folds_unseen(const struct node *node) {
+        static const char *const types[] = {"Cast",  "EyeLike", "Flatten", "Identity", "Reshape",
+                                            "Shape", "Size",    "Squeeze", "Unsqueeze"};
+
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+                if (is(node, types[i]))
+                        return true;
+        return false;
+}
+
+/* Inputs of a node that were given their elements for as long as folding takes. */
+struct held {
+        struct graph *graph;
+        const struct node *node;
+        struct tensor **elsewhere; /* what to put back, for each input; NULL: nothing */
+};
+
+static void held_release(struct held *held) {
+        for (size_t i = 0; held->elsewhere && i < held->node->n_inputs; i++) {
+                struct value *value = &held->graph->values[held->node->inputs[i]];
+
+                if (!held->elsewhere[i])
+                        continue;
+                tensor_unref(value->constant);
+                value->constant = held->elsewhere[i];
+        }
+        free(held->elsewhere);
+}
+
+static int inputs_hold(struct held *held, struct error *error) {
+        const struct node *node = held->node;
+        int r;
+
+        held->elsewhere = calloc(MAX(node->n_inputs, 1u), sizeof(*held->elsewhere));
+        if (!held->elsewhere)
+                return error_no_memory(error);
+        for (size_t i = 0; i < node->n_inputs; i++) {
+                struct value *value =
+                        node->inputs[i] == VALUE_NONE ? NULL : &held->graph->values[node->inputs[i]];
+                struct tensor *tensor;
+
+                if (!value || !value->constant || !value->constant->origin)
+                        continue;
+                r = tensor_hold(&tensor, value->constant, error);
+                if (r < 0)
+                        return r;
+                held->elsewhere[i] = value->constant;
+                value->constant = tensor;
+        }
+        return 0;
 }
 
 /* One place for each output of a node, all of which may be made by folding. */
@@ -28,7 +83,7 @@ static void folded_release(struct folded *folded) {
 }
 
 static bool can_fold(const struct graph *graph, const struct node *node) {
-        bool shape_only = is(node, "Shape") || is(node, "Size");
+        bool shape_only = is(node, "Shape") || is(node, "Size") || is(node, "EyeLike");
 
         if (!node->op->fold || node_output(node, 0) == VALUE_NONE)
                 return false;
@@ -44,6 +99,7 @@ static bool can_fold(const struct graph *graph, const struct node *node) {
 
 int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, struct error *error) {
         _cleanup_(folded_release) struct folded folded = {.n = node->n_outputs};
+        _cleanup_(held_release) struct held held = {.graph = graph, .node = node};
         int r;
 
         *ret_folded = false;
@@ -52,7 +108,9 @@ int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, st
         folded.tensors = calloc(folded.n, sizeof(struct tensor *));
         if (!folded.tensors)
                 return error_no_memory(error);
-        r = node->op->infer(graph, node, error);
+        r = folds_unseen(node) ? 0 : inputs_hold(&held, error);
+        if (r >= 0)
+                r = node->op->infer(graph, node, error);
         for (size_t i = 0; i < node->n_outputs && r >= 0; i++) {
                 const struct value *value =
                         node->outputs[i] == VALUE_NONE ? NULL : &graph->values[node->outputs[i]];
@@ -74,11 +132,12 @@ int graph_fold_node(struct graph *graph, struct node *node, bool *ret_folded, st
 
 /* ---- BatchNormalization ---- */
 
-/* float32 constants of n elements, or NULL. */
-static const float *floats_of(const struct graph *graph, const struct node *node, size_t input, size_t n) {
-        const struct tensor *tensor = graph_input_constant(graph, node, input);
+/* A float32 constant of n elements, or NULL. */
+static struct tensor *floats_of(const struct graph *graph, const struct node *node, size_t input, size_t n) {
+        uint32_t value = node_input(node, input);
+        struct tensor *tensor = value == VALUE_NONE ? NULL : graph->values[value].constant;
 
-        return tensor && tensor->dtype == DTYPE_F32 && tensor->n_elements == n ? tensor->data : NULL;
+        return tensor && tensor->dtype == DTYPE_F32 && tensor->n_elements == n ? tensor : NULL;
 }
 
 static int add_constant(struct graph *graph, uint32_t *ret_value, const char *base, const char *what,
@@ -97,33 +156,54 @@ static int add_constant(struct graph *graph, uint32_t *ret_value, const char *ba
         return 0;
 }
 
+struct parameters {
+        struct tensor *tensors[4];
+};
+
+static void parameters_release(struct parameters *parameters) {
+        for (size_t i = 0; i < ARRAY_SIZE(parameters->tensors); i++)
+                if (parameters->tensors[i])
+                        tensor_unref(parameters->tensors[i]);
+}
+
 /* y = x * scale + shift, from y = (x - mean) / sqrt(variance + epsilon) * gamma + beta (ONNX,
  * BatchNormalization). */
 static int scale_shift_of(struct tensor **ret_scale, struct tensor **ret_shift, const struct graph *graph,
                           const struct node *node, struct error *error) {
-        const struct tensor *gamma_tensor = graph_input_constant(graph, node, 1);
-        size_t n = gamma_tensor ? gamma_tensor->n_elements : 0;
-        const float *gamma = floats_of(graph, node, 1, n), *beta = floats_of(graph, node, 2, n);
-        const float *mean = floats_of(graph, node, 3, n), *variance = floats_of(graph, node, 4, n);
+        enum { GAMMA, BETA, MEAN, VARIANCE, N_PARAMETERS };
+        const struct tensor *first = graph_input_constant(graph, node, 1);
+        size_t n = first ? first->n_elements : 0;
         double epsilon = (double)node_attribute_real(node, "epsilon", 1e-5f);
+        _cleanup_(parameters_release) struct parameters parameters = {0};
         _cleanup_(tensor_unrefp) struct tensor *scale = NULL, *shift = NULL;
         struct shape shape = {.rank = 1, .dims = {n}};
         int r;
 
-        if (!gamma || !beta || !mean || !variance || n == 0)
-                return error_set(error, ERROR_UNSUPPORTED,
-                                 "scale, bias, mean and variance must be float32 constants of "
-                                 "one value a channel");
+        for (size_t i = 0; i < N_PARAMETERS; i++) {
+                struct tensor *tensor = floats_of(graph, node, 1 + i, n);
+
+                if (!tensor || n == 0)
+                        return error_set(error, ERROR_UNSUPPORTED,
+                                         "scale, bias, mean and variance must be float32 constants of "
+                                         "one value a channel");
+                r = tensor_hold(&parameters.tensors[i], tensor, error);
+                if (r < 0)
+                        return r;
+        }
         r = tensor_new(&scale, DTYPE_F32, &shape, error);
         if (r >= 0)
                 r = tensor_new(&shift, DTYPE_F32, &shape, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                double factor = (double)gamma[i] / sqrt((double)variance[i] + epsilon);
+                double factor = tensor_real(parameters.tensors[GAMMA], i) /
+                                sqrt(tensor_real(parameters.tensors[VARIANCE], i) + epsilon);
 
                 tensor_set(scale, i, factor, 0);
-                tensor_set(shift, i, (double)beta[i] - (double)mean[i] * factor, 0);
+                tensor_set(shift, i,
+                           tensor_real(parameters.tensors[BETA], i) -
+                                   tensor_real(parameters.tensors[MEAN], i) * factor,
+                           0);
         }
         *ret_scale = steal_ptr(&scale);
         *ret_shift = steal_ptr(&shift);
@@ -131,29 +211,26 @@ static int scale_shift_of(struct tensor **ret_scale, struct tensor **ret_shift, 
 }
 
 /* Multiplies scale into the weights [O, ...] of a convolution and makes its bias bias * scale + shift. */
-static int fold_into_conv(struct graph *graph, struct node *conv, const struct tensor *scale,
+static int fold_into_conv(struct graph *graph, struct node *conv, struct tensor *scale,
                           const struct tensor *shift, struct error *error) {
-        const struct tensor *w = graph_input_constant(graph, conv, 1);
-        const struct tensor *b = graph_input_constant(graph, conv, 2);
-        _cleanup_(tensor_unrefp) struct tensor *weights = NULL, *bias = NULL;
-        size_t channels = scale->n_elements, run = w->n_elements / channels;
-        const float *factors = scale->data, *source = w->data;
-        float *target;
+        size_t channels = scale->n_elements;
+        struct tensor *w = graph->values[conv->inputs[1]].constant, *b = floats_of(graph, conv, 2, channels);
+        _cleanup_(tensor_unrefp) struct tensor *weights = NULL, *bias = NULL, *old_bias = NULL;
         uint32_t *inputs;
         int r;
 
-        r = tensor_new(&weights, DTYPE_F32, &w->shape, error);
+        r = tensor_scale_rows(&weights, w, scale, error);
         if (r >= 0)
                 r = tensor_new(&bias, DTYPE_F32, &shift->shape, error);
+        if (r >= 0 && b)
+                r = tensor_hold(&old_bias, b, error);
         if (r < 0)
                 return r;
-        target = weights->data;
-        for (size_t o = 0; o < channels; o++) {
-                for (size_t i = 0; i < run; i++)
-                        target[o * run + i] = source[o * run + i] * factors[o];
-                tensor_set(bias, o, (b ? tensor_real(b, o) * (double)factors[o] : 0) + tensor_real(shift, o),
+        for (size_t o = 0; o < channels; o++)
+                tensor_set(bias, o,
+                           (old_bias ? tensor_real(old_bias, o) * tensor_real(scale, o) : 0) +
+                                   tensor_real(shift, o),
                            0);
-        }
 
         inputs = pool_allocate(graph->pool, 3, sizeof(*inputs));
         if (!inputs)
@@ -230,15 +307,16 @@ static int simplify_batch_normalization(struct graph *graph, struct node *node, 
 /* Multiplies the constant input by factor, in place of the attribute. */
 static int scale_input(struct graph *graph, struct node *node, size_t input, float factor, const char *what,
                        struct error *error) {
-        const struct tensor *tensor = graph_input_constant(graph, node, input);
-        _cleanup_(tensor_unrefp) struct tensor *scaled = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *scaled = NULL, *factors = NULL;
         int r;
 
-        r = tensor_new(&scaled, DTYPE_F32, &tensor->shape, error);
+        r = tensor_new(&factors, DTYPE_F32, &(struct shape){.rank = 1, .dims = {1}}, error);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < tensor->n_elements; i++)
-                ((float *)scaled->data)[i] = ((const float *)tensor->data)[i] * factor;
+        tensor_set(factors, 0, (double)factor, 0);
+        r = tensor_scale_rows(&scaled, graph->values[node->inputs[input]].constant, factors, error);
+        if (r < 0)
+                return r;
         return add_constant(graph, &node->inputs[input], node->name, what, scaled, error);
 }
 
@@ -298,21 +376,6 @@ static int simplify_gemm(struct graph *graph, struct node *node, struct error *e
         return 0;
 }
 
-/* ---- Dropout ---- */
-
-static bool is_scalar(const struct tensor *tensor, double value) {
-        return tensor && tensor->n_elements == 1 && tensor_real(tensor, 0) == value;
-}
-
-/* Since opset 12 an input can ask for what training does, which is random unless nothing is dropped:
- * exporters write that for a ratio of 0. */
-static int dropout_check(const struct graph *graph, const struct node *node, struct error *error) {
-        if (node_input(node, 2) == VALUE_NONE || is_scalar(graph_input_constant(graph, node, 2), 0) ||
-            is_scalar(graph_input_constant(graph, node, 1), 0))
-                return 0;
-        return error_set(error, ERROR_UNSUPPORTED, "training_mode that is not constant and false");
-}
-
 int graph_simplify(struct graph *graph, struct error *error) {
         _cleanup_(freep) uint32_t *uses = graph_count_uses(graph);
         _cleanup_(freep) uint32_t *producers = graph_find_producers(graph);
@@ -356,8 +419,6 @@ int graph_simplify(struct graph *graph, struct error *error) {
                 if (r < 0)
                         return node_error(error, r, node);
         }
-        graph->output = aliases_resolve(&aliases, graph->output);
-        for (size_t i = 0; i < graph->n_network_outputs; i++)
-                graph->network_outputs[i] = aliases_resolve(&aliases, graph->network_outputs[i]);
+        aliases_apply_to_outputs(&aliases, graph);
         return graph_sweep(graph, error);
 }

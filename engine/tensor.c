@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/origin.h"
+
 #define TENSOR_ALIGNMENT 64u
 
 static const struct {
@@ -109,8 +111,41 @@ struct tensor *tensor_ref(struct tensor *tensor) {
 void tensor_unref(struct tensor *tensor) {
         if (__atomic_sub_fetch(&tensor->refs, 1, __ATOMIC_ACQ_REL) > 0)
                 return;
+        if (tensor->origin)
+                origin_unref(tensor->origin);
         free(tensor->data);
         free(tensor);
+}
+
+size_t tensor_bytes(const struct tensor *tensor) {
+        return tensor->n_elements * dtype_bytes(tensor->dtype);
+}
+
+int tensor_fetch(const struct tensor *tensor, size_t first, size_t n, void *target, struct error *error) {
+        size_t size = dtype_bytes(tensor->dtype);
+
+        if (tensor->origin)
+                return origin_fetch(tensor->origin, first, n, target, error);
+        if (n > 0)
+                memcpy(target, (const unsigned char *)tensor->data + first * size, n * size);
+        return 0;
+}
+
+int tensor_hold(struct tensor **ret_tensor, struct tensor *tensor, struct error *error) {
+        _cleanup_(tensor_unrefp) struct tensor *held = NULL;
+        int r;
+
+        if (!tensor->origin) {
+                *ret_tensor = tensor_ref(tensor);
+                return 0;
+        }
+        r = tensor_new(&held, tensor->dtype, &tensor->shape, error);
+        if (r >= 0)
+                r = tensor_fetch(tensor, 0, tensor->n_elements, held->data, error);
+        if (r < 0)
+                return r;
+        *ret_tensor = steal_ptr(&held);
+        return 0;
 }
 
 static float half_to_float(uint16_t half) {
@@ -126,6 +161,23 @@ static float half_to_float(uint16_t half) {
         bits = sign | (fraction << 13) | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23);
         memcpy(&value, &bits, sizeof(value));
         return value;
+}
+
+/* Rounded to the nearest, ties to even. */
+static uint16_t half_from_double(double real) {
+        uint16_t sign = signbit(real) ? 0x8000u : 0;
+        double magnitude = fabs(real);
+        int exponent;
+
+        if (isnan(real))
+                return sign | 0x7e00u;
+        if (magnitude >= 65520)
+                return sign | 0x7c00u;
+        /* In units of the last place: 2^-24 for what is subnormal. A fraction that rounds up to 2048 carries
+         * into the exponent, as it should. */
+        frexp(magnitude, &exponent);
+        exponent = MAX(exponent - 1, -14);
+        return sign | (uint16_t)(((exponent + 14) << 10) + (int)nearbyint(ldexp(magnitude, 10 - exponent)));
 }
 
 static float bfloat_to_float(uint16_t bfloat) {
@@ -208,31 +260,42 @@ void tensor_set(struct tensor *tensor, size_t index, double real, int64_t intege
                 ((uint8_t *)tensor->data)[index] = real != 0;
                 break;
         case DTYPE_F16:
+                ((uint16_t *)tensor->data)[index] = half_from_double(real);
+                break;
         case DTYPE_BF16:
-                break; /* tensor_cast() refuses these as targets */
+                break; /* tensor_cast() refuses it as a target */
         }
+}
+
+void elements_cast(void *target, enum dtype target_dtype, const void *source, enum dtype source_dtype,
+                   size_t n) {
+        struct tensor from = {.dtype = source_dtype, .n_elements = n, .data = (void *)(uintptr_t)source};
+        struct tensor to = {.dtype = target_dtype, .n_elements = n, .data = target};
+        size_t done = 0;
+
+        if (source_dtype == DTYPE_F16 && target_dtype == DTYPE_F32 && __builtin_cpu_supports("avx2"))
+                done = halves_to_floats_f16c(target, source, n);
+        for (size_t i = done; i < n; i++)
+                tensor_set(&to, i, tensor_real(&from, i), tensor_integer(&from, i));
 }
 
 int tensor_cast(struct tensor **ret_tensor, struct tensor *tensor, enum dtype dtype, struct error *error) {
         _cleanup_(tensor_unrefp) struct tensor *cast = NULL;
-        size_t done = 0;
         int r;
 
         if (tensor->dtype == dtype) {
                 *ret_tensor = tensor_ref(tensor);
                 return 0;
         }
-        if (dtype == DTYPE_F16 || dtype == DTYPE_BF16)
+        if (dtype == DTYPE_BF16)
                 return error_set(error, ERROR_UNSUPPORTED, "a constant cast to %s", dtype_name(dtype));
+        if (tensor->origin)
+                return origin_cast(ret_tensor, tensor, dtype, error);
 
         r = tensor_new(&cast, dtype, &tensor->shape, error);
         if (r < 0)
                 return r;
-        if (tensor->dtype == DTYPE_F16 && dtype == DTYPE_F32 && __builtin_cpu_supports("avx2"))
-                done = halves_to_floats_f16c(cast->data, tensor->data, tensor->n_elements);
-        for (size_t i = done; i < tensor->n_elements; i++)
-                tensor_set(cast, i, tensor_real(tensor, i), tensor_integer(tensor, i));
-
+        elements_cast(cast->data, dtype, tensor->data, tensor->dtype, tensor->n_elements);
         *ret_tensor = steal_ptr(&cast);
         return 0;
 }
@@ -242,6 +305,8 @@ int tensor_reshape(struct tensor **ret_tensor, const struct tensor *tensor, cons
         struct tensor *copy;
         int r;
 
+        if (tensor->origin)
+                return origin_reshape(ret_tensor, tensor, shape, error);
         r = tensor_new(&copy, tensor->dtype, shape, error);
         if (r < 0)
                 return r;

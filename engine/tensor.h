@@ -3,7 +3,8 @@
  * tensor: constant data with a shape: initializers, attributes, folded values.
  *
  * Row-major and dense, little endian as in ONNX. A tensor is filled by the one who made it and immutable
- * afterwards; references are counted atomically, so threads may share it.
+ * afterwards; references are counted atomically, so threads may share it. Large ones may lie elsewhere
+ * (engine/origin.h): then data is NULL, and who needs the elements fetches them.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,12 +47,15 @@ bool shape_equal(const struct shape *a, const struct shape *b);
 #define SHAPE_TEXT_BYTES 192u
 const char *shape_text(const struct shape *shape, char buffer[SHAPE_TEXT_BYTES]);
 
+struct origin;
+
 struct tensor {
         unsigned refs;
         enum dtype dtype;
         struct shape shape;
         size_t n_elements;
-        void *data; /* aligned to 64 bytes, or to 8 where it was adopted */
+        void *data;            /* aligned to 64 bytes, or to 8 where it was adopted */
+        struct origin *origin; /* where data is NULL */
 };
 
 /* Zeroed. */
@@ -68,15 +72,27 @@ _unused_ static inline void tensor_unrefp(struct tensor **tensor) {
                 tensor_unref(*tensor);
 }
 
+size_t tensor_bytes(const struct tensor *tensor);
+
+/* Copies elements [first, first + n), wherever they lie. Fails with ERROR_IO, ERROR_NO_MEMORY. */
+int tensor_fetch(const struct tensor *tensor, size_t first, size_t n, void *target, struct error *error);
+
+/* The same elements in a tensor that has data: tensor itself where it has. */
+int tensor_hold(struct tensor **ret_tensor, struct tensor *tensor, struct error *error);
+
 /* A tensor of another type with the same values, as ONNX's Cast has them; the same tensor where the type is
  * the same. */
 int tensor_cast(struct tensor **ret_tensor, struct tensor *tensor, enum dtype dtype, struct error *error);
+
+/* The same for n elements in memory; aligned to their size. */
+void elements_cast(void *target, enum dtype target_dtype, const void *source, enum dtype source_dtype,
+                   size_t n);
 
 /* A copy of the data under another shape of as many elements. */
 int tensor_reshape(struct tensor **ret_tensor, const struct tensor *tensor, const struct shape *shape,
                    struct error *error);
 
-/* Element index as an integer or as a real number, whatever the type. */
+/* Element index as an integer or as a real number, whatever the type; of a tensor that has data. */
 int64_t tensor_integer(const struct tensor *tensor, size_t index);
 double tensor_real(const struct tensor *tensor, size_t index);
 void tensor_set(struct tensor *tensor, size_t index, double real, int64_t integer);

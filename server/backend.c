@@ -1,5 +1,6 @@
 #include "server/backend.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ struct seat {
 };
 
 struct variant {
+        unsigned refs; /* under the backend's lock: one for being current, one for each worker that holds it
+                        */
         struct plan *plan;
         size_t batch;
         unsigned threads;
@@ -26,11 +29,13 @@ struct variant {
 
 struct backend {
         struct model *model;
-        unsigned n_workers;
+        struct backend_options options;
         size_t pixels_bytes;
         const char **labels;
-        struct variant *variants[COST_TABLE_MAX_ROWS];
-        atomic_size_t n_variants;  /* a variant is complete before it is counted */
+        pthread_mutex_t lock;
+        struct variant *variants[COST_TABLE_MAX_ROWS]; /* the current ones, under the lock */
+        size_t n_variants;
+        struct variant **held;     /* by each worker: what it executed last, or NULL */
         struct variant *candidate; /* the loader's */
 };
 
@@ -48,6 +53,12 @@ static void variant_free(struct variant *variant) {
 }
 DEFINE_CLEANUP(variant)
 
+/* Gives a reference back. */
+static void release_locked(struct variant *variant) {
+        if (--variant->refs == 0)
+                variant_free(variant);
+}
+
 static int collect_labels(struct backend *backend, struct error *error) {
         size_t n = model_n_classes(backend->model);
 
@@ -61,8 +72,8 @@ static int collect_labels(struct backend *backend, struct error *error) {
         return 0;
 }
 
-int backend_open(struct backend **ret_backend, const struct server_model *source, unsigned n_workers,
-                 struct error *error) {
+int backend_open(struct backend **ret_backend, const struct server_model *source,
+                 const struct backend_options *options, struct error *error) {
         _cleanup_(backend_freep) struct backend *backend = NULL;
         const struct preprocess *preprocess;
         int r;
@@ -70,7 +81,11 @@ int backend_open(struct backend **ret_backend, const struct server_model *source
         backend = calloc(1, sizeof(*backend));
         if (!backend)
                 return error_no_memory(error);
-        backend->n_workers = n_workers;
+        pthread_mutex_init(&backend->lock, NULL);
+        backend->options = *options;
+        backend->held = calloc(options->n_workers, sizeof(*backend->held));
+        if (!backend->held)
+                return error_no_memory(error);
         if (source->path)
                 r = model_open(&backend->model, source->path, source->name, error);
         else
@@ -93,10 +108,15 @@ int backend_open(struct backend **ret_backend, const struct server_model *source
 }
 
 void backend_free(struct backend *backend) {
-        for (size_t i = 0; i < atomic_load(&backend->n_variants); i++)
-                variant_free(backend->variants[i]);
+        for (unsigned i = 0; backend->held && i < backend->options.n_workers; i++)
+                if (backend->held[i])
+                        release_locked(backend->held[i]);
+        for (size_t i = 0; i < backend->n_variants; i++)
+                release_locked(backend->variants[i]);
         backend_discard(backend);
+        free(backend->held);
         free(backend->labels);
+        pthread_mutex_destroy(&backend->lock);
         if (backend->model)
                 model_free(backend->model);
         free(backend);
@@ -124,15 +144,17 @@ static int seat_init(struct seat *seat, const struct backend *backend, const str
 }
 
 int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct error *error) {
-        const struct plan_options options = {.batch = batch, .threads = threads};
+        const struct plan_options options = {.batch = batch,
+                                             .threads = threads,
+                                             .tuning = backend->options.tuning,
+                                             .no_winograd = backend->options.no_winograd};
         _cleanup_(variant_freep) struct variant *variant = NULL;
         int r;
 
-        if (atomic_load(&backend->n_variants) == ARRAY_SIZE(backend->variants))
-                return error_set(error, ERROR_LIMIT, "more than %zu plans", ARRAY_SIZE(backend->variants));
         variant = calloc(1, sizeof(*variant));
         if (!variant)
                 return error_no_memory(error);
+        variant->refs = 1;
         variant->batch = batch;
         variant->threads = threads;
         r = plan_new(&variant->plan, backend->model, &options, error);
@@ -143,23 +165,44 @@ int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct
         return 0;
 }
 
+/* Index of the current variant for batch and threads; n_variants where there is none. */
+static size_t index_locked(const struct backend *backend, size_t batch, unsigned threads) {
+        size_t i = 0;
+
+        while (i < backend->n_variants &&
+               (backend->variants[i]->batch != batch || backend->variants[i]->threads != threads))
+                i++;
+        return i;
+}
+
 int backend_keep(struct backend *backend, struct error *error) {
         struct variant *variant = backend->candidate;
-        size_t n = atomic_load(&backend->n_variants);
+        size_t i;
         int r;
 
-        variant->n_seats = variant->threads > 1 ? 1 : backend->n_workers;
+        variant->n_seats = variant->threads > 1 ? 1 : backend->options.n_workers;
         variant->seats = calloc(variant->n_seats, sizeof(*variant->seats));
         if (!variant->seats)
                 return error_no_memory(error);
-        for (unsigned i = 0; i < variant->n_seats; i++) {
-                r = seat_init(&variant->seats[i], backend, variant, error);
+        for (unsigned k = 0; k < variant->n_seats; k++) {
+                r = seat_init(&variant->seats[k], backend, variant, error);
                 if (r < 0)
                         return r;
         }
-        backend->variants[n] = steal_ptr(&backend->candidate);
-        atomic_store(&backend->n_variants, n + 1);
-        return 0;
+
+        pthread_mutex_lock(&backend->lock);
+        i = index_locked(backend, variant->batch, variant->threads);
+        if (i < ARRAY_SIZE(backend->variants)) {
+                if (i < backend->n_variants)
+                        release_locked(backend->variants[i]);
+                else
+                        backend->n_variants++;
+                backend->variants[i] = steal_ptr(&backend->candidate);
+        }
+        pthread_mutex_unlock(&backend->lock);
+        return backend->candidate
+                       ? error_set(error, ERROR_LIMIT, "more than %zu plans", ARRAY_SIZE(backend->variants))
+                       : 0;
 }
 
 void backend_discard(struct backend *backend) {
@@ -167,13 +210,34 @@ void backend_discard(struct backend *backend) {
                 variant_free(steal_ptr(&backend->candidate));
 }
 
-static struct variant *find_variant(const struct backend *backend, size_t batch, unsigned threads) {
-        size_t n = atomic_load(&backend->n_variants);
+/* The current variant, for the loader: nobody else replaces one. */
+static struct variant *find_variant(struct backend *backend, size_t batch, unsigned threads) {
+        struct variant *variant;
+        size_t i;
 
-        for (size_t i = 0; i < n; i++)
-                if (backend->variants[i]->batch == batch && backend->variants[i]->threads == threads)
-                        return backend->variants[i];
-        return NULL;
+        pthread_mutex_lock(&backend->lock);
+        i = index_locked(backend, batch, threads);
+        variant = i < backend->n_variants ? backend->variants[i] : NULL;
+        pthread_mutex_unlock(&backend->lock);
+        return variant;
+}
+
+/* The current variant, which worker holds from now on; NULL where there is none for it. */
+static struct variant *hold(struct backend *backend, unsigned worker, size_t batch, unsigned threads) {
+        struct variant *variant = NULL;
+        size_t i;
+
+        pthread_mutex_lock(&backend->lock);
+        i = index_locked(backend, batch, threads);
+        if (i < backend->n_variants && worker < backend->variants[i]->n_seats) {
+                variant = backend->variants[i];
+                variant->refs++;
+                if (backend->held[worker])
+                        release_locked(backend->held[worker]);
+                backend->held[worker] = variant;
+        }
+        pthread_mutex_unlock(&backend->lock);
+        return variant;
 }
 
 /* A plan with memory of its own, to be timed. */
@@ -219,14 +283,22 @@ static int trial_time(struct trial *trial, struct error *error) {
         return r;
 }
 
-int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
-                    struct error *error) {
-        _cleanup_(trial_release) struct trial trial = {0};
+/* The candidate where it is the plan for batch and threads, else the one that was kept; NULL: there is none.
+ */
+static struct variant *candidate_or_kept(struct backend *backend, size_t batch, unsigned threads) {
         struct variant *variant = backend->candidate;
-        int r;
 
         if (!variant || variant->batch != batch || variant->threads != threads)
                 variant = find_variant(backend, batch, threads);
+        return variant;
+}
+
+int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
+                    struct error *error) {
+        _cleanup_(trial_release) struct trial trial = {0};
+        const struct variant *variant = candidate_or_kept(backend, batch, threads);
+        int r;
+
         if (!variant)
                 return error_set(error, ERROR_INTERNAL, "no plan for batch %zu on %u threads", batch,
                                  threads);
@@ -239,17 +311,18 @@ int backend_measure(struct backend *backend, size_t batch, unsigned threads, uns
         return 0;
 }
 
-int backend_compare(struct backend *backend, unsigned n_pairs, const atomic_bool *stop, double *ret_ratio,
-                    struct error *error) {
+int backend_compare(struct backend *backend, size_t batch, unsigned threads, unsigned n_pairs,
+                    const atomic_bool *stop, double *ret_ratio, struct error *error) {
         _cleanup_(trial_release) struct trial one = {0}, candidate = {0};
         const struct variant *base = find_variant(backend, 1, 1);
+        const struct variant *variant = candidate_or_kept(backend, batch, threads);
         int r;
 
-        if (!base || !backend->candidate)
+        if (!base || !variant)
                 return error_set(error, ERROR_INTERNAL, "nothing to compare");
         r = trial_init(&one, backend, base, error);
         if (r >= 0)
-                r = trial_init(&candidate, backend, backend->candidate, error);
+                r = trial_init(&candidate, backend, variant, error);
         for (unsigned i = 0; r >= 0 && i < n_pairs; i++) {
                 if (atomic_load(stop))
                         return error_set(error, ERROR_INTERNAL, "stopped");
@@ -267,6 +340,10 @@ const struct model *backend_model(const struct backend *backend) {
         return backend->model;
 }
 
+struct model *backend_model_to_tune(struct backend *backend) {
+        return backend->model;
+}
+
 size_t backend_pixels_bytes(const struct backend *backend) {
         return backend->pixels_bytes;
 }
@@ -276,18 +353,22 @@ const char *const *backend_labels(const struct backend *backend) {
 }
 
 unsigned char *backend_input(struct backend *backend, unsigned worker, size_t batch) {
-        struct variant *variant = find_variant(backend, batch, 1);
+        struct variant *variant = hold(backend, worker, batch, 1);
 
-        return variant && worker < variant->n_seats ? variant->seats[worker].input : NULL;
+        return variant ? variant->seats[worker].input : NULL;
 }
 
 int backend_execute(struct backend *backend, unsigned worker, size_t batch, unsigned threads,
                     const unsigned char *pixels, const float **ret_output, struct error *error) {
-        struct variant *variant = find_variant(backend, batch, threads);
+        struct variant *variant = backend->held[worker];
         struct seat *seat;
         int r;
 
-        if (!variant || worker >= variant->n_seats)
+        /* What backend_input() gave room in may have been replaced since, and is held until now. */
+        if (!variant || variant->batch != batch || variant->threads != threads ||
+            variant->seats[worker].input != pixels)
+                variant = hold(backend, worker, batch, threads);
+        if (!variant)
                 return error_set(error, ERROR_INTERNAL, "worker %u has no plan for batch %zu on %u threads",
                                  worker, batch, threads);
         seat = &variant->seats[worker];
@@ -298,6 +379,7 @@ int backend_execute(struct backend *backend, unsigned worker, size_t batch, unsi
         return 0;
 }
 
-void backend_probabilities(const struct backend *backend, const float *output, float *probabilities) {
-        plan_probabilities(backend->variants[0]->plan, output, probabilities);
+void backend_probabilities(const struct backend *backend, unsigned worker, const float *output,
+                           float *probabilities) {
+        plan_probabilities(backend->held[worker]->plan, output, probabilities);
 }

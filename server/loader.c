@@ -23,6 +23,7 @@
 
 struct loader {
         struct context *context;
+        struct tuning **tunings; /* of each model */
         int wake_fd;
         pthread_t thread;
         bool started;
@@ -33,6 +34,7 @@ struct loader {
 /* Arguments of a measurement on worker 0. */
 struct measurement {
         struct backend *backend;
+        unsigned threads, n_pairs;
         const atomic_bool *stop;
         double ratio;
         int r;
@@ -42,37 +44,60 @@ struct measurement {
 static void measure(void *argument) {
         struct measurement *m = argument;
 
-        m->r = backend_compare(m->backend, REPEAT_AT_START, m->stop, &m->ratio, &m->error);
+        m->r = backend_compare(m->backend, 1, m->threads, m->n_pairs, m->stop, &m->ratio, &m->error);
 }
 
-/* One image on all CPUs, where there are several and where that is faster. */
-static int measure_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
-                               struct error *error) {
+/* What one image takes on all CPUs. */
+static int measure_all_threads(struct loader *loader, struct backend *backend, unsigned n_pairs,
+                               struct cost_table *costs, struct error *error) {
         struct context *context = loader->context;
-        struct measurement m = {.backend = backend, .stop = &loader->stopping};
-        int r;
+        struct measurement m = {.backend = backend,
+                                .threads = context->n_cpus,
+                                .n_pairs = n_pairs,
+                                .stop = &loader->stopping};
 
-        if (context->n_cpus == 1)
-                return 0;
-        r = backend_plan(backend, 1, context->n_cpus, error);
-        if (r < 0)
-                return r;
         if (!batcher_call(context->batcher, measure, &m))
                 return error_set(error, ERROR_INTERNAL, "the server was stopped");
         if (m.r < 0) {
                 *error = m.error;
                 return m.r;
         }
-        /* No gain is asked for here: memory for one run is all it costs, and a neighbour who makes it look
-         * useless while the model loads may be gone later. */
-        if (m.ratio > 1) {
-                backend_discard(backend);
+        cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
+        return 0;
+}
+
+/* One image on all CPUs, where there are several. The plan is kept even where it looks useless: memory for
+ * one run is all that it costs, and a neighbour who makes it look so while the model loads may be gone at
+ * the next look. */
+static int add_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
+                           struct error *error) {
+        struct context *context = loader->context;
+        int r;
+
+        if (context->n_cpus == 1 || !context->options.elastic)
                 return 0;
-        }
-        r = backend_keep(backend, error);
+        r = backend_plan(backend, 1, context->n_cpus, error);
         if (r >= 0)
-                cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
+                r = backend_keep(backend, error);
+        if (r >= 0)
+                r = measure_all_threads(loader, backend, REPEAT_AT_START, costs, error);
         return r;
+}
+
+/* Looks again, with more patience than there was before the server was ready. */
+static void look_again(struct loader *loader, size_t index) {
+        struct context *context = loader->context;
+        struct cost_table costs = batcher_costs(context->batcher, index);
+        struct error error = ERROR_NONE;
+
+        if (cost_table_ms(&costs, 1, context->n_cpus) > 0 && context->n_cpus > 1 &&
+            measure_all_threads(loader, context->backends[index], REPEAT_LATER, &costs, &error) == 0) {
+                batcher_set_costs(context->batcher, index, &costs);
+                log_event(context->log, LOG_LEVEL_INFO, "measured again",
+                          LOG_TEXT("model", model_name(backend_model(context->backends[index]))),
+                          LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
+                          LOG_NUMBER("all_threads_ms", cost_table_ms(&costs, 1, context->n_cpus)));
+        }
 }
 
 /* One image, on one thread and on all. */
@@ -89,8 +114,104 @@ static int measure_basics(struct loader *loader, struct backend *backend, struct
         if (r < 0)
                 return r;
         cost_table_set(costs, 1, 1, ms);
-        return measure_all_threads(loader, backend, costs, error);
+        return add_all_threads(loader, backend, costs, error);
 }
+
+/* ---- tuning ---- */
+
+/* What was measured before; without it, as without a directory for it, measuring begins once the server is
+ * ready. */
+static void load_tuning(struct loader *loader, size_t index) {
+        struct context *context = loader->context;
+        const struct model *model = backend_model(context->backends[index]);
+        char identity[TUNING_MAX_TEXT];
+        struct error error = ERROR_NONE;
+
+        if (context->options.tune == TUNE_OFF || !context->options.tune_cache)
+                return;
+        tuner_identity(identity);
+        if (tuning_load(loader->tunings[index], context->options.tune_cache, model_version(model), identity,
+                        &error) < 0 &&
+            error.code != ERROR_NOT_FOUND)
+                log_event(context->log, LOG_LEVEL_WARN, "tuning results not used",
+                          LOG_TEXT("model", model_name(model)), LOG_TEXT("error", error.text));
+}
+
+static void save_tuning(struct loader *loader, size_t index) {
+        struct context *context = loader->context;
+        const struct model *model = backend_model(context->backends[index]);
+        char identity[TUNING_MAX_TEXT];
+        struct error error = ERROR_NONE;
+
+        if (!context->options.tune_cache)
+                return;
+        tuner_identity(identity);
+        if (tuning_save(loader->tunings[index], context->options.tune_cache, model_version(model), identity,
+                        &error) < 0)
+                log_event(context->log, LOG_LEVEL_INFO, "tuning results not kept",
+                          LOG_TEXT("model", model_name(model)), LOG_TEXT("error", error.text));
+}
+
+/* Measures what a plan for a batch on one thread needs to know. The team of all threads belongs to worker 0,
+ * which must not be kept from its work for so long: it takes the usual ways, or what `saccade bench` found.
+ */
+static int tune_batch(struct loader *loader, size_t index, size_t batch, bool *ret_measured,
+                      struct error *error) {
+        struct context *context = loader->context;
+        struct backend *backend = context->backends[index];
+        const struct plan_options options = {.batch = batch,
+                                             .threads = 1,
+                                             .tuning = loader->tunings[index],
+                                             .no_winograd = context->options.no_winograd};
+        const struct tuner_options tuner = {.effort = context->options.tune, .stop = &loader->stopping};
+
+        return tuner_run(backend_model_to_tune(backend), &options, &tuner, ret_measured, error);
+}
+
+/* The plan for one image, made again with what was measured. */
+static int tune_first(struct loader *loader, size_t index, struct error *error) {
+        struct context *context = loader->context;
+        struct backend *backend = context->backends[index];
+        struct cost_table costs = batcher_costs(context->batcher, index);
+        double before = cost_table_ms(&costs, 1, 1), ms;
+        bool measured = false;
+        int r;
+
+        r = tune_batch(loader, index, 1, &measured, error);
+        if (r < 0 || !measured)
+                return r;
+        r = backend_plan(backend, 1, 1, error);
+        if (r >= 0)
+                r = backend_keep(backend, error);
+        if (r >= 0)
+                r = backend_measure(backend, 1, 1, REPEAT_LATER, &ms, error);
+        if (r < 0)
+                return r;
+        /* The other row is what that plan was beside this one; this one has become faster. */
+        cost_table_set(&costs, 1, 1, MIN(ms, before));
+        batcher_set_costs(context->batcher, index, &costs);
+        save_tuning(loader, index);
+        log_event(context->log, LOG_LEVEL_INFO, "tuned",
+                  LOG_TEXT("model", model_name(backend_model(backend))), LOG_COUNT("batch", 1),
+                  LOG_NUMBER("one_thread_ms", ms), LOG_NUMBER("before_ms", before));
+        return 0;
+}
+
+static void tune(struct loader *loader, size_t index) {
+        struct context *context = loader->context;
+        struct error error = ERROR_NONE;
+
+        if (context->options.tune == TUNE_OFF || atomic_load(&loader->stopping))
+                return;
+        if (tune_first(loader, index, &error) < 0 && !atomic_load(&loader->stopping)) {
+                backend_discard(context->backends[index]);
+                log_event(context->log, LOG_LEVEL_WARN, "not tuned",
+                          LOG_TEXT("model", model_name(backend_model(context->backends[index]))),
+                          LOG_TEXT("error", error.text));
+        }
+}
+
+/* ---- loading ---- */
 
 static int load_model(struct loader *loader, size_t index, struct error *error) {
         struct context *context = loader->context;
@@ -100,11 +221,18 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
         const struct model *model;
         int r;
 
-        r = backend_open(&backend, &context->options.models[index], context->n_cpus, error);
+        r = tuning_new(&loader->tunings[index], error);
+        if (r >= 0)
+                r = backend_open(&backend, &context->options.models[index],
+                                 &(struct backend_options){.n_workers = context->n_cpus,
+                                                           .tuning = loader->tunings[index],
+                                                           .no_winograd = context->options.no_winograd},
+                                 error);
         if (r < 0)
                 return r;
         context->backends[index] = backend;
         model = backend_model(backend);
+        load_tuning(loader, index);
         for (size_t i = 0; i < index; i++)
                 if (strcmp(model_name(backend_model(context->backends[i])), model_name(model)) == 0)
                         return error_set(
@@ -112,6 +240,8 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
                                 "two models are called \"%s\"; name them apart with --model NAME=PATH",
                                 model_name(model));
         r = measure_basics(loader, backend, &costs, error);
+        if (r >= 0)
+                r = model_identify(model, error);
         if (r < 0)
                 return r;
 
@@ -136,14 +266,19 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
         struct context *context = loader->context;
         struct backend *backend = context->backends[index];
         struct cost_table costs = batcher_costs(context->batcher, index);
+        bool measured = false;
         double ratio, ms;
         int r;
 
-        r = backend_plan(backend, batch, 1, error);
+        r = tune_batch(loader, index, batch, &measured, error);
         if (r >= 0)
-                r = backend_compare(backend, REPEAT_LATER, &loader->stopping, &ratio, error);
+                r = backend_plan(backend, batch, 1, error);
+        if (r >= 0)
+                r = backend_compare(backend, batch, 1, REPEAT_LATER, &loader->stopping, &ratio, error);
         if (r < 0)
                 return r;
+        if (measured)
+                save_tuning(loader, index);
         ms = ratio * cost_table_ms(&costs, 1, 1);
         *ret_pays = cost_table_pays(&costs, batch, ms);
         log_event(context->log, LOG_LEVEL_INFO, "batch measured",
@@ -214,8 +349,11 @@ static void *run(void *argument) {
                 return NULL;
         atomic_store_explicit(&context->ready, true, memory_order_release);
         notify(loader);
-        for (size_t i = 0; i < context->options.n_models; i++)
+        for (size_t i = 0; i < context->options.n_models; i++) {
+                tune(loader, i);
+                look_again(loader, i);
                 try_batches(loader, i);
+        }
         log_event(context->log, LOG_LEVEL_INFO, "measured",
                   LOG_TEXT("outcome", atomic_load(&loader->stopping) ? "stopped" : "complete"));
         return NULL;
@@ -229,6 +367,9 @@ int loader_new(struct loader **ret_loader, struct context *context, int wake_fd,
         if (!loader)
                 return error_no_memory(error);
         loader->context = context;
+        loader->tunings = calloc(MAX(context->options.n_models, 1u), sizeof(*loader->tunings));
+        if (!loader->tunings)
+                return error_no_memory(error);
         loader->wake_fd = wake_fd;
         r = pthread_create(&loader->thread, NULL, run, loader);
         if (r != 0)
@@ -248,6 +389,10 @@ void loader_free(struct loader *loader) {
                 loader_stop(loader);
                 pthread_join(loader->thread, NULL);
         }
+        for (size_t i = 0; loader->tunings && i < loader->context->options.n_models; i++)
+                if (loader->tunings[i])
+                        tuning_free(loader->tunings[i]);
+        free(loader->tunings);
         free(loader);
 }
 

@@ -40,6 +40,8 @@
 const struct server_options SERVER_OPTIONS_DEFAULT = {
         .host = "0.0.0.0",
         .port = 8080,
+        .elastic = true,
+        .tune = TUNE_FAST,
         .max_batch = 16,
         .queue_images = 256,
         .max_connections = 4096,

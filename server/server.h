@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "engine/model.h"
+#include "engine/tuner.h"
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -31,6 +32,10 @@ struct server_options {
         size_t n_models;
 
         unsigned threads;        /* CPUs for inference; 0: cpu_count() */
+        bool elastic;            /* an image that is alone gets all CPUs; else each image gets one */
+        enum tune_effort tune;   /* what is measured beside serving, once it is ready */
+        const char *tune_cache;  /* directory where that is kept; NULL: nowhere */
+        bool no_winograd;        /* see struct plan_options */
         unsigned http_threads;   /* 0: chosen */
         unsigned decode_threads; /* 0: chosen */
         size_t max_batch;        /* images; 1 turns batching off */

@@ -59,7 +59,7 @@ static void predict(struct worker *worker, struct backend *backend, struct image
         size_t n_classes = model_n_classes(backend_model(backend));
         size_t k = MIN(job->top_k, n_classes);
 
-        backend_probabilities(backend, output, worker->probabilities);
+        backend_probabilities(backend, worker->index, output, worker->probabilities);
         k = top_k(worker->indices, k, worker->probabilities, n_classes);
         for (size_t i = 0; i < k; i++)
                 job->predictions[i] = (struct classify_prediction){

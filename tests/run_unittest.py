@@ -9,6 +9,7 @@ line is a comment, '# N passed, N failed[, N skipped]'.
 import os
 import pathlib
 import sys
+import tempfile
 import traceback
 import unittest
 
@@ -84,6 +85,9 @@ def main():
     if "SACCADE" in os.environ:
         os.environ["SACCADE"] = str(pathlib.Path(os.environ["SACCADE"]).resolve())
     sys.dont_write_bytecode = True
+    # What programs under test remember goes here, not to the user's own cache.
+    cache = tempfile.TemporaryDirectory()
+    os.environ["XDG_CACHE_HOME"] = cache.name
 
     suite = unittest.defaultTestLoader.discover(str(folder), pattern="test_*.py", top_level_dir=str(folder))
     if words:

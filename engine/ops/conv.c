@@ -1,6 +1,13 @@
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
-#include "engine/ops/families.h"
+#include "engine/native/native.h"
+#include "engine/ops/conv.h"
+#include "engine/tuning.h"
+
+#define WIDE_LANES         16u /* AVX-512 */
+#define INPUT_MAX_CHANNELS 4u  /* a picture's, which come in either order */
 
 struct conv {
         const struct value *x, *w, *b; /* b may be NULL */
@@ -68,11 +75,24 @@ static int conv_read(struct conv *ret_conv, const struct graph *graph, const str
         return 0;
 }
 
-/* Emits a convolution with weights seen as the layout the kernel speaks of, and defines the node's output.
- */
-static int conv_emit(struct lowering *lowering, const struct node *node, struct kernel_conv *spec,
-                     uint32_t src, struct tensor *weights, struct tensor *bias, struct error *error) {
+double conv_flop(const struct kernel_conv *spec) {
+        return 2.0 * (double)shape_elements(&spec->dst) * (double)(spec->src.dims[1] / spec->groups) *
+               (double)(spec->window.kernel[0] * spec->window.kernel[1]);
+}
+
+int conv_result(struct lowering *lowering, const struct node *node, const struct layout *layout,
+                struct operand *ret_operand, struct error *error) {
+        uint32_t sum = sum_operand_of(node);
+
+        return sum != VALUE_NONE ? lowering_use_writable(lowering, node, sum, layout, ret_operand, error)
+                                 : lowering_place(lowering, layout, ret_operand, error);
+}
+
+/* One of oneDNN's convolutions; the weights are seen as the layout that the kernel speaks of. */
+static int conv_onednn_lower(struct lowering *lowering, const struct node *node,
+                             const struct conv_source *source, struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
+        const struct kernel_conv *spec = source->spec;
         size_t g = spec->groups, o = spec->dst.dims[1], i = spec->src.dims[1];
         const size_t *k = spec->window.kernel;
         struct shape weights_shape = {.rank = 4, .dims = {o, i, k[0], k[1]}};
@@ -80,42 +100,184 @@ static int conv_emit(struct lowering *lowering, const struct node *node, struct 
         struct shape bias_shape = {.rank = 1, .dims = {o}};
         const struct layout *as = layout_plain(kernels, g > 1 ? &grouped_shape : &weights_shape);
         const struct layout *bias_as = layout_plain(kernels, &bias_shape);
-        uint32_t sum = sum_operand_of(node);
         struct operand operands[4];
         const struct kernel *kernel;
         char op[OP_TEXT_BYTES];
         size_t last;
-        double flop;
         int r;
 
         if (!as || !bias_as)
                 return error_no_memory(error);
-        spec->post_ops = post_ops_of(node);
         r = kernel_conv_new(&kernel, kernels, spec, error);
         if (r < 0)
                 return r;
         last = kernel_n_args(kernel) - 1;
 
-        r = lowering_use(lowering, src, kernel_layout(kernel, 0), &operands[0], error);
+        r = lowering_use(lowering, source->src, kernel_layout(kernel, 0), &operands[0], error);
         if (r >= 0)
-                r = lowering_constant(lowering, weights, as, kernel_layout(kernel, 1), &operands[1], error);
-        if (r >= 0 && spec->bias)
-                r = lowering_constant(lowering, bias, bias_as, kernel_layout(kernel, 2), &operands[2],
+                r = lowering_constant(lowering, source->weights, as, kernel_layout(kernel, 1), &operands[1],
                                       error);
+        if (r >= 0 && spec->bias)
+                r = lowering_constant(lowering, source->bias, bias_as, kernel_layout(kernel, 2),
+                                      &operands[2], error);
         if (r >= 0)
-                r = sum != VALUE_NONE
-                            ? lowering_use_writable(lowering, node, sum, kernel_layout(kernel, last),
-                                                    &operands[last], error)
-                            : lowering_place(lowering, kernel_layout(kernel, last), &operands[last], error);
-        if (r < 0)
-                return r;
-
-        flop = 2.0 * (double)shape_elements(&spec->dst) * (double)(i / g) * (double)(k[0] * k[1]);
-        r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, flop, error);
+                r = conv_result(lowering, node, kernel_layout(kernel, last), &operands[last], error);
+        if (r >= 0)
+                r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, conv_flop(spec),
+                                  error);
         if (r < 0)
                 return r;
         lowering_define(lowering, node->outputs[0], operands[last]);
         return 0;
+}
+
+/* ---- the choice ---- */
+
+enum way { WAY_NATIVE, WAY_WINOGRAD_2, WAY_WINOGRAD_4, WAY_ONEDNN };
+
+struct alternative {
+        enum way way;
+        const struct layout *src, *dst; /* WAY_ONEDNN: as in struct kernel_conv */
+        const char *implementation;
+        bool winograd;
+        char label[96];
+};
+
+struct alternatives {
+        struct alternative list[LOWERING_MAX_ALTERNATIVES];
+        size_t n, usual;
+};
+
+static struct alternative *add(struct alternatives *alternatives, enum way way, const char *label) {
+        struct alternative *alternative = &alternatives->list[alternatives->n++];
+
+        *alternative = (struct alternative){.way = way};
+        snprintf(alternative->label, sizeof(alternative->label), "%s", label);
+        return alternative;
+}
+
+#define IMPLEMENTATIONS_MAX 3u /* for one layout: later ones are for older CPUs */
+
+/* oneDNN's ways with given layouts; NULL: those that it likes best. A reference implementation is left out
+ * unless it must be there. */
+static void add_onednn(struct alternatives *alternatives, struct lowering *lowering,
+                       const struct kernel_conv *spec, const struct layout *src, const struct layout *dst,
+                       bool winograd, bool needed) {
+        struct kernel_conv with_layouts = *spec;
+        const char *names[IMPLEMENTATIONS_MAX];
+        size_t n;
+
+        with_layouts.src_layout = src;
+        with_layouts.dst_layout = dst;
+        with_layouts.winograd = winograd;
+        n = kernel_conv_implementations(lowering_kernels(lowering), &with_layouts, names,
+                                        IMPLEMENTATIONS_MAX);
+        for (size_t i = 0; i < n; i++) {
+                struct alternative *alternative;
+                char label[96];
+
+                if (strstr(names[i], "ref") && !(needed && i == 0))
+                        continue;
+                snprintf(label, sizeof(label), "onednn %s%s%s", winograd ? "winograd " : "",
+                         dst ? "channels-last " : "", names[i]);
+                alternative = add(alternatives, WAY_ONEDNN, label);
+                alternative->src = src;
+                alternative->dst = dst;
+                alternative->implementation = names[i];
+                alternative->winograd = winograd;
+        }
+}
+
+/* All ways there are, and the one that is usually the fastest. */
+static int conv_alternatives(struct alternatives *alternatives, struct lowering *lowering,
+                             const struct node *node, const struct kernel_conv *spec, struct error *error) {
+        struct kernels *kernels = lowering_kernels(lowering);
+        unsigned winograd = lowering_takes_winograd(lowering) ? conv_winograd_usual(spec) : 0;
+        const struct layout *src =
+                spec->src.dims[1] > INPUT_MAX_CHANNELS ? layout_channels_last(kernels, &spec->src) : NULL;
+        const struct layout *dst = layout_channels_last(kernels, &spec->dst);
+        bool usual = false, wide = native_best()->lanes >= WIDE_LANES;
+        int r;
+
+        if (!dst)
+                return error_no_memory(error);
+        r = native_conv_is_usual(lowering, node, spec, &usual, error);
+        if (r < 0)
+                return r;
+        if (native_conv_can(spec))
+                add(alternatives, WAY_NATIVE, "native");
+        /* Its input is what a kernel of our own makes as it reads. */
+        if (node->prologue.kind != PROLOGUE_NONE)
+                return 0;
+        if (winograd) {
+                add(alternatives, WAY_WINOGRAD_4, "winograd 4x4");
+                add(alternatives, WAY_WINOGRAD_2, "winograd 2x2");
+        }
+        alternatives->usual = usual ? 0 : alternatives->n;
+        if (winograd && !usual)
+                alternatives->usual = winograd == 4 ? 0 : 1;
+        /* AVX-512's kernels want channels last, as ours do; AVX2's are for blocks of channels. */
+        if (wide)
+                add_onednn(alternatives, lowering, spec, src, dst, false, false);
+        if (!wide || alternatives->n == 0)
+                add_onednn(alternatives, lowering, spec, NULL, NULL, false, alternatives->n == 0);
+        if (winograd)
+                add_onednn(alternatives, lowering, spec, NULL, NULL, true, false);
+        if (alternatives->n == 0)
+                return error_set(error, ERROR_UNSUPPORTED, "oneDNN has no convolution for these shapes");
+        alternatives->usual = MIN(alternatives->usual, alternatives->n - 1);
+        return 0;
+}
+
+/* What the speed of the alternatives depends on. */
+static void conv_question(char ret_text[TUNING_MAX_TEXT], const struct node *node,
+                          const struct kernel_conv *spec) {
+        const struct kernel_window *w = &spec->window;
+        char src[SHAPE_TEXT_BYTES], op[OP_TEXT_BYTES];
+
+        snprintf(ret_text, TUNING_MAX_TEXT,
+                 "%s %s to %zu, %zux%zu/%zux%zu, dilated %zux%zu, padded %jdx%jd, %zu groups",
+                 op_text(node, op), shape_text(&spec->src, src), spec->dst.dims[1], w->kernel[0],
+                 w->kernel[1], w->strides[0], w->strides[1], w->dilations[0], w->dilations[1],
+                 (intmax_t)w->pads_begin[0], (intmax_t)w->pads_begin[1], spec->groups);
+}
+
+static int conv_choose(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+                       struct error *error) {
+        struct alternatives alternatives = {0};
+        const char *labels[LOWERING_MAX_ALTERNATIVES];
+        const struct alternative *taken;
+        char question[TUNING_MAX_TEXT];
+        size_t index;
+        int r;
+
+        source->spec->post_ops = post_ops_of(node);
+        r = conv_alternatives(&alternatives, lowering, node, source->spec, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < alternatives.n; i++)
+                labels[i] = alternatives.list[i].label;
+        conv_question(question, node, source->spec);
+        r = lowering_choose(lowering, question, labels, alternatives.n, alternatives.usual, &index, error);
+        if (r < 0)
+                return r;
+
+        taken = &alternatives.list[index];
+        switch (taken->way) {
+        case WAY_NATIVE:
+                return native_conv_lower(lowering, node, source, error);
+        case WAY_WINOGRAD_2:
+        case WAY_WINOGRAD_4:
+                return conv_winograd_lower(lowering, node, source, taken->way == WAY_WINOGRAD_4 ? 4 : 2,
+                                           error);
+        case WAY_ONEDNN:
+                break;
+        }
+        source->spec->src_layout = taken->src;
+        source->spec->dst_layout = taken->dst;
+        source->spec->implementation = taken->implementation;
+        source->spec->winograd = taken->winograd;
+        return conv_onednn_lower(lowering, node, source, error);
 }
 
 OPERATOR_INFER(conv) {
@@ -129,6 +291,15 @@ OPERATOR_INFER(conv) {
         return 0;
 }
 
+bool conv_takes_prologue(const struct graph *graph, const struct node *node) {
+        struct conv conv;
+
+        if (conv_read(&conv, graph, node, NULL) < 0)
+                return false;
+        conv.spec.post_ops = post_ops_of(node);
+        return native_conv_takes_prologue(&conv.spec);
+}
+
 OPERATOR_LOWER(conv) {
         struct conv conv;
         int r;
@@ -136,8 +307,12 @@ OPERATOR_LOWER(conv) {
         r = conv_read(&conv, lowering_graph(lowering), node, error);
         if (r < 0)
                 return r;
-        return conv_emit(lowering, node, &conv.spec, node->inputs[0], conv.w->constant,
-                         conv.b ? conv.b->constant : NULL, error);
+        return conv_choose(lowering, node,
+                           &(struct conv_source){.spec = &conv.spec,
+                                                 .src = node->inputs[0],
+                                                 .weights = conv.w->constant,
+                                                 .bias = conv.b ? conv.b->constant : NULL},
+                           error);
 }
 
 /* ---- BatchNormalization ---- */
@@ -222,6 +397,10 @@ OPERATOR_LOWER(scale_shift) {
 
         if (x->shape.rank != 4)
                 return scale_shift_plain_lower(lowering, node, error);
-        return conv_emit(lowering, node, &spec, node->inputs[0], graph->values[node->inputs[1]].constant,
-                         graph->values[node->inputs[2]].constant, error);
+        return conv_choose(lowering, node,
+                           &(struct conv_source){.spec = &spec,
+                                                 .src = node->inputs[0],
+                                                 .weights = graph->values[node->inputs[1]].constant,
+                                                 .bias = graph->values[node->inputs[2]].constant},
+                           error);
 }

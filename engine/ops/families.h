@@ -43,6 +43,10 @@ int need_float(const struct value *value, struct error *error);
 /* axis of an attribute or tensor, counted from the end where negative. Fails with ERROR_INVALID. */
 int axis_normalise(size_t *ret_axis, int64_t axis, size_t rank, struct error *error);
 
+/* The element type that an attribute names by its number in onnx.proto. */
+int dtype_of_attribute(enum dtype *ret_dtype, const struct node *node, const char *name,
+                       struct error *error);
+
 /* Integers from attribute name, or where that is absent from the constant input index; *ret_n 0 where there
  * is neither. values has room for TENSOR_MAX_RANK * 2. Fails where the input is not constant. */
 int read_integers(const struct graph *graph, const struct node *node, const char *name, size_t input,
@@ -55,6 +59,9 @@ int window_read(struct kernel_window *ret_window, size_t ret_output[2], const st
 
 /* The activation of a node as one or two elementary functions; 0 functions: none that steps know. */
 size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, const struct node *node);
+
+/* Does Dropout do nothing? */
+int dropout_check(const struct graph *graph, const struct node *node, struct error *error);
 
 /* What Pad adds before and after each dimension, all at least 0, and the value it fills in. */
 int pad_read(int64_t ret_begin[TENSOR_MAX_RANK], int64_t ret_end[TENSOR_MAX_RANK], float *ret_value,
@@ -69,6 +76,12 @@ struct kernel_post_ops post_ops_of(const struct node *node);
 
 /* Operand of a sum among the post-ops, VALUE_NONE where there is none. */
 uint32_t sum_operand_of(const struct node *node);
+
+/* Can a convolution work on its input as it reads it (struct prologue)? */
+bool native_conv_takes_prologue(const struct kernel_conv *spec);
+
+/* As native_conv_takes_prologue(), of a node. */
+bool conv_takes_prologue(const struct graph *graph, const struct node *node);
 
 /* "Conv+Clip". */
 #define OP_TEXT_BYTES 64u

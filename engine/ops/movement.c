@@ -84,6 +84,35 @@ OPERATOR_FOLD(concat) {
         return 0;
 }
 
+/* The parts that are not in their slices yet are copied there. */
+static int concat_slices_lower(struct lowering *lowering, const struct node *node, struct error *error) {
+        const struct graph *graph = lowering_graph(lowering);
+        uint32_t out = node->outputs[0];
+        size_t channel = 0, channels;
+        struct operand part, slice;
+        int r;
+
+        for (size_t i = 0; i < node->n_inputs; i++, channel += channels) {
+                channels = graph->values[node->inputs[i]].shape.dims[1];
+                r = lowering_slice(lowering, out, channel, channels, &slice, error);
+                if (r < 0)
+                        return r;
+                if (lowering_is_at(lowering, node->inputs[i], slice))
+                        continue;
+                r = lowering_use(lowering, node->inputs[i], NULL, &part, error);
+                if (r >= 0)
+                        r = lowering_copy(lowering, node, part, slice, error);
+                if (r < 0)
+                        return r;
+                lowering_define(lowering, node->inputs[i], slice);
+        }
+        r = lowering_slice(lowering, out, 0, channel, &slice, error);
+        if (r < 0)
+                return r;
+        lowering_define(lowering, out, slice);
+        return 0;
+}
+
 OPERATOR_LOWER(concat) {
         const struct graph *graph = lowering_graph(lowering);
         struct operand operands[KERNEL_CONCAT_MAX + 1];
@@ -95,6 +124,8 @@ OPERATOR_LOWER(concat) {
         r = concat_axis(&axis, graph, node, error);
         if (r < 0)
                 return r;
+        if (lowering_is_sliced(lowering, node->outputs[0]))
+                return concat_slices_lower(lowering, node, error);
         if (node->n_inputs > KERNEL_CONCAT_MAX)
                 return error_set(error, ERROR_LIMIT, "%zu inputs, the limit is %u", node->n_inputs,
                                  KERNEL_CONCAT_MAX);

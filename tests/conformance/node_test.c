@@ -13,8 +13,8 @@
 #define TOLERANCE_RELATIVE 1e-3
 #define TOLERANCE_ABSOLUTE 1e-7
 
-#define INPUTS_MAX     16u
-#define FILE_MAX_BYTES ((size_t)64 << 20)
+#define INPUTS_MAX         16u
+#define FILE_MAX_BYTES     ((size_t)64 << 20)
 
 struct tensors {
         struct tensor *list[INPUTS_MAX];
@@ -98,7 +98,7 @@ static void compare(char *text, size_t text_bytes, const struct network_output *
                 double a = tensor_real(&got, i), b = tensor_real(expected, i);
                 bool same = is_integer(got.dtype) ? tensor_integer(&got, i) == tensor_integer(expected, i)
                             : isnan(b)            ? isnan(a)
-                            : isinf(b) ? a == b
+                            : isinf(b)            ? a == b
                                        : fabs(a - b) <= TOLERANCE_ABSOLUTE + TOLERANCE_RELATIVE * fabs(b);
 
                 if (!same) {

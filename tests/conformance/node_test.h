@@ -2,9 +2,9 @@
 /*
  * node_test: runs one of the ONNX project's node tests through the engine.
  *
- * A test is a directory: model.onnx, and input_*.pb and output_*.pb in test_data_set_*. Integers are shapes to
- * the engine, so inputs of any other type than float32 are constants. Which of the float32 inputs are data is
- * tried in three ways; each must give the right answer or be refused as unsupported.
+ * A test is a directory: model.onnx, and input_*.pb and output_*.pb in test_data_set_*. Integers are shapes
+ * to the engine, so inputs of any other type than float32 are constants. Which of the float32 inputs are
+ * data is tried in three ways; each must give the right answer or be refused as unsupported.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,14 +7,20 @@
 static const char *const head =
         "# Operators\n"
         "\n"
-        "What the engine computes of ONNX, in operator sets 7 to 21. The test run makes this table and compares it\n"
-        "with this file: `build/tests/conformance/test_conformance write > docs/operators.md` writes it anew.\n"
+        "What the engine computes of ONNX, in operator sets 7 to 21. The test run makes this table and "
+        "compares it\n"
+        "with this file: `build/tests/conformance/test_conformance write > docs/operators.md` writes it "
+        "anew.\n"
         "\n"
-        "* *Computed*: on float32 data, when the network runs. *Folded*: on constants and shapes of any type, when\n"
+        "* *Computed*: on float32 data, when the network runs. *Folded*: on constants and shapes of any "
+        "type, when\n"
         "  the network is read. Integers and booleans are only folded: to the engine they are shapes.\n"
-        "* *Node tests*: those of the ONNX project (1.12, Debian's `libonnx-testdata`) with this operator alone:\n"
-        "  passed, of how many. They are run with all float32 inputs as data, with the first one as data, and\n"
-        "  with all inputs constant; each way must give the right answer (relative 1e-3, absolute 1e-7) or say\n"
+        "* *Node tests*: those of the ONNX project (1.12, Debian's `libonnx-testdata`) with this operator "
+        "alone:\n"
+        "  passed, of how many. They are run with all float32 inputs as data, with the first one as data, "
+        "and\n"
+        "  with all inputs constant; each way must give the right answer (relative 1e-3, absolute 1e-7) or "
+        "say\n"
         "  `unsupported`, and one must pass.\n"
         "* *Types*: of the first input, in the tests that passed.\n"
         "* *Not covered*: the tests that are refused as unsupported. No test gives a wrong answer.\n"
@@ -82,7 +88,8 @@ void operator_table_write(FILE *file, const char *const *names, const struct nod
         }
         fprintf(file, "%s", head);
         fprintf(file,
-                "%zu operators, %zu of them with a node test that passes; %zu of %zu node tests pass, %zu of them "
+                "%zu operators, %zu of them with a node test that passes; %zu of %zu node tests pass, %zu "
+                "of them "
                 "networks\nof several nodes.\n\n",
                 n_operators, n_tested, n_passed, n_tests, n_functions);
         fprintf(file, "| operator | since opset | how | types | node tests | not covered |\n");

@@ -1,5 +1,6 @@
 #pragma once
-/* operator_table: docs/operators.md, from the engine's table of operators and the node tests that were run. */
+/* operator_table: docs/operators.md, from the engine's table of operators and the node tests that were run.
+ */
 #include <stdio.h>
 
 #include "tests/conformance/node_test.h"

@@ -1,6 +1,6 @@
 /*
- * The ONNX project's node tests, each a test here: passed, or refused as unsupported, and never anything else.
- * What passes is what docs/operators.md says.
+ * The ONNX project's node tests, each a test here: passed, or refused as unsupported, and never anything
+ * else. What passes is what docs/operators.md says.
  *
  *      test_conformance                runs the tests
  *      test_conformance write          writes docs/operators.md to stdout
@@ -55,8 +55,9 @@ START_TEST(passes_or_is_unsupported) {
         const struct node_test *test = &tests[_i];
 
         test_run((size_t)_i);
-        ck_assert_msg(!node_test_wrong(test), "%s: data: '%s'; first is data: '%s'; constants: '%s'", names[_i],
-                      test->texts[FEED_DATA], test->texts[FEED_FIRST_DATA], test->texts[FEED_CONSTANT]);
+        ck_assert_msg(!node_test_wrong(test), "%s: data: '%s'; first is data: '%s'; constants: '%s'",
+                      names[_i], test->texts[FEED_DATA], test->texts[FEED_FIRST_DATA],
+                      test->texts[FEED_CONSTANT]);
 }
 END_TEST
 
@@ -71,8 +72,9 @@ START_TEST(the_table_says_what_passes) {
         operator_table_write(file, (const char *const *)names, tests, n_tests);
         fclose(file);
         ck_assert_msg(blob_read(&committed, TABLE, TABLE_MAX, &error) == 0, "%s", error.text);
-        ck_assert_msg(committed.size == bytes && memcmp(committed.bytes, text, bytes) == 0,
-                      "docs/operators.md is not what the tests found; write it anew by: test_conformance write");
+        ck_assert_msg(
+                committed.size == bytes && memcmp(committed.bytes, text, bytes) == 0,
+                "docs/operators.md is not what the tests found; write it anew by: test_conformance write");
         free(text);
 }
 END_TEST

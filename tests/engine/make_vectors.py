@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes tests/engine/vectors: for each case a small ONNX model, an input, and ONNX Runtime's output for it.
 
-    python3 make_vectors.py            writes vectors/CASE/{model.onnx,input.npy,output.npy}
+    python3 make_vectors.py            writes vectors/CASE/{model.onnx,input.npy,output.npy,watched_*.npy}
     python3 make_vectors.py CASE...    writes these only
 
 Needs onnx, onnxruntime and numpy. Made with onnxruntime 1.32, graph optimisations off (the plain operators, one after
@@ -23,6 +23,8 @@ import cases_elementwise  # noqa: F401
 import cases_file  # noqa: F401
 import cases_models  # noqa: F401
 import cases_shape  # noqa: F401
+import cases_watch  # noqa: F401
+import cases_winograd  # noqa: F401
 from onnx_case import CASES, Case
 
 
@@ -37,6 +39,18 @@ def reference(path, x):
     return dict(zip(names, session.run(names, {"input": x})))
 
 
+def watched(path, names, x):
+    """What ONNX Runtime gives for values that the file does not declare as outputs."""
+    model = onnx.load(str(path))
+    for name in names:
+        model.graph.output.append(helper.make_empty_tensor_value_info(name))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return zip(names, session.run(list(names), {"input": x}))
+
+
 def write_case(name, directory):
     build, shape, opset, low, high, options = CASES[name]
     directory = directory / name
@@ -46,6 +60,7 @@ def write_case(name, directory):
     output = build(c)
     options = dict(options)
     external = options.pop("external", None)
+    watch = options.pop("watch", ())
     labels = options.pop("labels", None)
     if labels:
         config = {"id2label": {str(index): f"class {index}" for index in range(labels)}}
@@ -67,6 +82,8 @@ def write_case(name, directory):
         output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, [rows, *dims[1:]]))
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path), full_check=True)
+    for name, value in watched(path, watch, x):
+        np.save(directory / f"watched_{name}.npy", value.astype(np.float32))
     np.save(directory / "input.npy", x)
     np.save(directory / "output.npy", y)
 

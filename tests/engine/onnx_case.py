@@ -10,7 +10,7 @@ CASES = {}
 def case(shape=(1, 4, 7, 9), opset=13, low=-1.0, high=1.0, name=None, **options):
     """Registers a function (Case) -> name of the output value, under the function's own name or another one. The input
     has the given shape and lies between low and high; external names a file for the weights, labels writes a
-    config.json with so many; other options go to Case.model()."""
+    config.json with so many, watch names nodes whose outputs are references too; other options go to Case.model()."""
 
     def register(build):
         CASES[name or build.__name__] = (build, shape, opset, low, high, options)

@@ -1,18 +1,15 @@
-/* The engine's parts that have a contract of their own: arena, tensors, protobuf guard, plans of the default
- * model. */
+/* The engine's parts that have a contract of their own: tensors, plans of the default model. Memory has a
+ * file of its own, test_memory.c. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/pool.h"
-#include "engine/arena.h"
 #include "engine/model.h"
 #include "engine/plan.h"
-#include "engine/protobuf_guard.h"
 #include "engine/tensor.h"
 #include "models/embedded.h"
-#include "onnx.pb-c.h"
 
 /* ---- pool ---- */
 
@@ -86,82 +83,6 @@ START_TEST(float16_becomes_float32_exactly) {
                 /* The scalar path must agree with the vector one. */
                 ck_assert(isnan(value) || tensor_real(halves, i) == (double)reference);
         }
-}
-END_TEST
-
-/* ---- arena ---- */
-
-START_TEST(arena_items_that_live_together_do_not_overlap) {
-        unsigned state = (unsigned)_i * 2654435761u + 1;
-
-        for (size_t n = 1; n < 60; n++) {
-                struct arena_item items[60];
-                struct error error = ERROR_NONE;
-                size_t bytes = 0;
-
-                for (size_t i = 0; i < n; i++) {
-                        state = state * 1664525u + 1013904223u;
-                        items[i] = (struct arena_item){.bytes = state >> 20, .first = (state >> 8) % 40};
-                        items[i].last = items[i].first + (state >> 3) % 12;
-                }
-                ck_assert_int_eq(arena_assign(items, n, &bytes, &error), 0);
-                ck_assert_uint_ge(bytes + n * ARENA_ALIGNMENT, arena_bound(items, n));
-                for (size_t i = 0; i < n; i++) {
-                        ck_assert_uint_eq(items[i].offset % ARENA_ALIGNMENT, 0);
-                        ck_assert_uint_le(items[i].offset + items[i].bytes, bytes);
-                        for (size_t k = 0; k < i; k++)
-                                ck_assert(items[i].last < items[k].first || items[k].last < items[i].first ||
-                                          items[i].offset + items[i].bytes <= items[k].offset ||
-                                          items[k].offset + items[k].bytes <= items[i].offset);
-                }
-        }
-}
-END_TEST
-
-START_TEST(arena_bound_is_the_largest_sum_of_live_items) {
-        const struct arena_item items[] = {
-                {.bytes = 100, .first = 0, .last = 1},
-                {.bytes = 50, .first = 1, .last = 2},
-                {.bytes = 70, .first = 2, .last = 3},
-        };
-
-        ck_assert_uint_eq(arena_bound(items, 3), 150);
-}
-END_TEST
-
-/* ---- protobuf guard ---- */
-
-/* GraphProto in AttributeProto in NodeProto in GraphProto ...: fields model.graph 7, node 1, attribute 5,
- * g 6. */
-static size_t nest(unsigned char *bytes, size_t end, unsigned depth) {
-        static const unsigned char tags[] = {1 << 3 | 2, 5 << 3 | 2, 6 << 3 | 2};
-        size_t start = end, length = 0;
-
-        for (unsigned i = 0; i < depth; i++) {
-                bytes[--start] = (unsigned char)(length & 0x7f);
-                if (length > 0x7f) {
-                        bytes[start--] = (unsigned char)(length >> 7);
-                        bytes[start] = (unsigned char)(0x80 | (length & 0x7f));
-                }
-                bytes[--start] = i + 1 == depth ? 7 << 3 | 2 : tags[2 - i % 3];
-                length = end - start;
-        }
-        return start;
-}
-
-START_TEST(deep_nesting_is_refused_before_it_is_unpacked) {
-        unsigned char bytes[1024];
-        struct error error = ERROR_NONE;
-        size_t start;
-
-        start = nest(bytes, sizeof(bytes), 3 * (PROTOBUF_MAX_DEPTH / 3) - 2);
-        ck_assert_msg(protobuf_check(&onnx__model_proto__descriptor, bytes + start, sizeof(bytes) - start,
-                                     &error) == 0,
-                      "%s", error.text);
-        start = nest(bytes, sizeof(bytes), 3 * PROTOBUF_MAX_DEPTH + 1);
-        ck_assert_int_eq(
-                protobuf_check(&onnx__model_proto__descriptor, bytes + start, sizeof(bytes) - start, &error),
-                ERROR_LIMIT);
 }
 END_TEST
 
@@ -318,9 +239,6 @@ int main(void) {
         tcase_add_test(tcase, pool_memory_is_zeroed_aligned_and_separate);
         tcase_add_test(tcase, shapes_from_outside_are_bounded);
         tcase_add_test(tcase, float16_becomes_float32_exactly);
-        tcase_add_loop_test(tcase, arena_items_that_live_together_do_not_overlap, 0, 20);
-        tcase_add_test(tcase, arena_bound_is_the_largest_sum_of_live_items);
-        tcase_add_test(tcase, deep_nesting_is_refused_before_it_is_unpacked);
         tcase_add_test(tcase, default_model_is_fused_and_tightly_arranged);
         tcase_add_test(tcase, plans_share_packed_weights);
         tcase_add_test(tcase, pixels_are_normalised_as_the_configuration_says);
