@@ -67,11 +67,26 @@ def wake(model):
             torch.nn.init.uniform_(module.bias, -0.4, 0.4)
 
 
+def calm(model):
+    """Makes what each block adds small beside what it is added to, as in a trained network. Otherwise 50 blocks let the
+    last bit of a picture grow to 1e-4 of a score, in any engine."""
+    last_norms = {
+        torchvision.models.resnet.BasicBlock: lambda block: block.bn2,
+        torchvision.models.resnet.Bottleneck: lambda block: block.bn3,
+        torchvision.models.regnet.ResBottleneckBlock: lambda block: block.f.c[1],
+    }
+    with torch.no_grad():
+        for module in model.modules():
+            if type(module) in last_norms:
+                last_norms[type(module)](module).weight.mul_(0.3)
+
+
 def seeded(name, side):
     torch.manual_seed(SEED)
     options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     model = torchvision.models.get_model(name, weights=None, **options)
     wake(model)
+    calm(model)
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for module in norms:
         module.momentum = None  # a plain average over the calibration batches

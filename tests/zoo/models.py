@@ -269,6 +269,7 @@ def parse_options():
     parser.add_argument("--directory", type=pathlib.Path, help="of exported files and results (default: a temporary one)")
     parser.add_argument("--keep", action="store_true", help="do not delete exported files")
     parser.add_argument("--only-exported", action="store_true", help="leave out what is not in the directory")
+    parser.add_argument("--only-write", action="store_true", help="measure nothing, write what results.json has")
     parser.add_argument("--no-times", action="store_true", help="compare only; a later run adds the times")
     parser.add_argument("--program", default=str(ROOT / "build" / "cli" / "saccade"))
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "docs" / "models.md")
@@ -294,7 +295,7 @@ def main():
         if unknown:
             sys.exit(f"unknown: {', '.join(sorted(unknown))}")
 
-        for name in options.names or names:
+        for name in [] if options.only_write else options.names or names:
             fresh = known.get(name) if known.get(name, {}).get("build") == build and not options.names else None
             if fresh and (options.no_times or "saccade_ms" in fresh or "not_exported" in fresh or fresh["errors"]):
                 continue
