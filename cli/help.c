@@ -90,7 +90,8 @@ int help_print_command(FILE *file, const struct command *command, struct error *
 
         if (!values)
                 return error_no_memory(error);
-        command->values_init(values);
+        if (command->values_init)
+                command->values_init(values);
 
         fprintf(file, "Usage: saccade %s [OPTION]...%s%s\n\n", command->name, command->operands ? " " : "",
                 command->operands ? command->operands : "");

@@ -22,7 +22,9 @@ static const struct option infer_options[] = {
          .argument = "X.npy",
          .type = OPTION_STRING,
          .offset = offsetof(struct infer_values, input),
-         .help = "tensor [N, C, H, W] as the network takes it, already normalised; '-' reads stdin"},
+         .help = "tensor as the file declares it ([N, C, H, W], or [N, H, W, C] from TensorFlow), already "
+                 "normalised; "
+                 "'-' reads stdin"},
         {.name = "output",
          .argument = "Y.npy",
          .type = OPTION_STRING,
@@ -45,22 +47,29 @@ static void infer_init(void *values) {
         (void)values;
 }
 
-static int check_shape(const struct npy *npy, const struct model *model, struct error *error) {
+/* Takes batch and size from the array. */
+static int take_shape(struct plan_options *options, const struct npy *npy, const struct model *model,
+                      struct error *error) {
         struct model_input input = model_input(model);
+        const size_t *dims = npy->dims;
+        char text[MODEL_INPUT_TEXT_BYTES];
 
         if (npy->rank != 4)
-                return error_set(
-                        error, ERROR_INVALID,
-                        "%zu dimensions; %s takes 4: [N, %zu, %zu, %zu] (add the batch: array[None])",
-                        npy->rank, model_name(model), input.channels, input.height, input.width);
-        if (npy->dims[1] != input.channels || npy->dims[2] != input.height || npy->dims[3] != input.width)
                 return error_set(error, ERROR_INVALID,
-                                 "shape [%zu, %zu, %zu, %zu]; %s takes [N, %zu, %zu, %zu]", npy->dims[0],
-                                 npy->dims[1], npy->dims[2], npy->dims[3], model_name(model), input.channels,
-                                 input.height, input.width);
+                                 "%zu dimensions; %s takes 4: %s (add the batch: array[None])", npy->rank,
+                                 model_name(model), model_input_text(model, text));
+        options->height = dims[input.channels_last ? 1 : 2];
+        options->width = dims[input.channels_last ? 2 : 3];
+        if (dims[input.channels_last ? 3 : 1] != input.channels || options->height == 0 ||
+            options->width == 0 || (!input.height_is_open && options->height != input.height) ||
+            (!input.width_is_open && options->width != input.width))
+                return error_set(error, ERROR_INVALID, "shape [%zu, %zu, %zu, %zu]; %s takes %s%s", dims[0],
+                                 dims[1], dims[2], dims[3], model_name(model), model_input_text(model, text),
+                                 input.height_is_open || input.width_is_open ? ", or another size" : "");
         if (npy->dims[0] < 1 || npy->dims[0] > PLAN_MAX_BATCH)
                 return error_set(error, ERROR_LIMIT, "a batch of %zu; it must be 1 to %u", npy->dims[0],
                                  PLAN_MAX_BATCH);
+        options->batch = dims[0];
         return 0;
 }
 
@@ -87,11 +96,10 @@ static int infer(const struct infer_values *v, const struct dumps *dumps, struct
         if (r < 0)
                 return error_prefix(error, r, "%s", v->input);
         blob_release(&blob);
-        r = check_shape(&npy, model, error);
+        r = take_shape(&options, &npy, model, error);
         if (r < 0)
                 return error_prefix(error, r, "%s", v->input);
 
-        options.batch = npy.dims[0];
         r = tune_plan(&tuning, model, &options, &v->tune, error);
         if (r >= 0)
                 r = plan_new(&plan, model, &options, error);

@@ -69,7 +69,8 @@ static int run_command(const struct command *command, int argc, char **argv) {
                 error_no_memory(&error);
                 return common_fail(command->name, EXIT_FAILED, &error);
         }
-        command->values_init(values);
+        if (command->values_init)
+                command->values_init(values);
         r = options_parse(&options, command, values, &input, &error);
         if (r < 0)
                 return common_fail(command->name, r == ERROR_NO_MEMORY ? EXIT_FAILED : EXIT_USAGE, &error);

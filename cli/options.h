@@ -62,7 +62,8 @@ struct command {
         const struct option *options;
         size_t min_operands, max_operands;
         size_t values_bytes;
-        void (*values_init)(void *values); /* writes the defaults; values is all zero before */
+        void (*values_init)(
+                void *values); /* writes the defaults; values is all zero before; NULL: that is all */
         /* Returns the exit status. Prints its own errors. */
         int (*run)(const void *values, const struct options *options);
         bool runs_engine; /* in this process, with OpenMP */

@@ -15,7 +15,7 @@ char *tune_cache_directory(const char *option) {
         char *directory = NULL;
 
         if (option)
-                return option[0] ? strdup(option) : NULL;
+                return strcmp(option, "none") != 0 ? strdup(option) : NULL;
         if (xdg && xdg[0] == '/')
                 return asprintf(&directory, "%s/saccade", xdg) < 0 ? NULL : directory;
         if (home && home[0] == '/')

@@ -29,7 +29,7 @@ struct tune_values {
                  .argument = "DIR",                                                                         \
                  .type = OPTION_STRING,                                                                     \
                  .offset = offsetof(type_, tune.cache),                                                     \
-                 .help = "where that is remembered; \"\": nowhere",                                         \
+                 .help = "where that is remembered; none: nowhere",                                         \
                  .default_text = "$XDG_CACHE_HOME/saccade or ~/.cache/saccade"},                            \
         {                                                                                                   \
                 .name = "winograd", .argument = "on|off", .type = OPTION_ENUM, .choices = WINOGRAD_CHOICES, \

@@ -75,6 +75,12 @@ int graph_clone(struct graph **ret_graph, const struct graph *origin, struct err
                 if (!graph->watched)
                         return error_no_memory(error);
         }
+        if (origin->n_network_outputs > 0) {
+                graph->network_outputs = pool_copy(pool, origin->network_outputs, origin->n_network_outputs,
+                                                   sizeof(*origin->network_outputs));
+                if (!graph->network_outputs)
+                        return error_no_memory(error);
+        }
         *ret_graph = steal_ptr(&graph);
         return 0;
 }
@@ -233,6 +239,8 @@ void aliases_apply_to_outputs(const struct aliases *aliases, struct graph *graph
         graph->output = aliases_resolve(aliases, graph->output);
         for (size_t i = 0; i < graph->n_watched; i++)
                 graph->watched[i] = aliases_resolve(aliases, graph->watched[i]);
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                graph->network_outputs[i] = aliases_resolve(aliases, graph->network_outputs[i]);
 }
 
 uint32_t *graph_count_uses(const struct graph *graph) {
@@ -250,9 +258,12 @@ uint32_t *graph_count_uses(const struct graph *graph) {
                         if (node->post_ops[k].kind == POST_OP_SUM)
                                 uses[node->post_ops[k].operand]++;
         }
-        uses[graph->output]++;
+        if (graph->output != VALUE_NONE)
+                uses[graph->output]++;
         for (size_t i = 0; i < graph->n_watched; i++)
                 uses[graph->watched[i]]++;
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                uses[graph->network_outputs[i]]++;
         return uses;
 }
 

@@ -98,6 +98,13 @@ struct node {
 
 struct kept_tensor; /* a tensor that an attribute refers to */
 
+/* An output as the file declares it. */
+struct graph_output {
+        uint32_t value;
+        bool is_float;    /* float32 */
+        int64_t last_dim; /* -1: open, or not said */
+};
+
 struct graph {
         struct pool *pool;
         struct kept_tensor *kept;
@@ -105,13 +112,21 @@ struct graph {
         size_t n_values, n_values_allocated;
         struct node *nodes; /* in an order in which each input is there before its use */
         size_t n_nodes;
-        uint32_t input, output;
+        uint32_t input, output;             /* the one that is computed; the reader takes the first */
+        const struct graph_output *outputs; /* all that the file has; of use as read, before any change */
+        size_t n_outputs;
         uint32_t *watched; /* values that somebody wants to see beside the output, see watch.h */
         size_t n_watched;
         int64_t input_dims[TENSOR_MAX_RANK]; /* as declared; -1: open */
         size_t input_rank;
+        bool input_is_transposed;  /* declared as [N, H, W, C], while the value is [N, C, H, W] */
         int opset;                 /* of the default domain */
         size_t derived_bytes_left; /* see graph_charge() */
+
+        /* Of a network that may be no classifier, see engine/network.h: in place of input and output, which
+         * are VALUE_NONE there. The dtype of an input is known from the start, its shape is not. */
+        uint32_t *network_inputs, *network_outputs;
+        size_t n_network_inputs, n_network_outputs;
 };
 
 int graph_new(struct graph **ret_graph, struct error *error);

@@ -260,8 +260,9 @@ static int conv_describe(dnnl_convolution_desc_t *ret_desc, const struct kernel_
                 dst_md = conv->dst_layout->md;
         if (status == dnnl_success)
                 status = dnnl_dilated_convolution_forward_desc_init(
-                        ret_desc, dnnl_forward_inference, dnnl_convolution_direct, &src_md, &weights_md,
-                        conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
+                        ret_desc, dnnl_forward_inference,
+                        conv->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, &src_md,
+                        &weights_md, conv->bias ? &bias_md : NULL, &dst_md, window.strides, window.dilations,
                         window.pads_begin, window.pads_end);
         return status == dnnl_success ? 0 : dnnl_failed(status, "convolution", error);
 }

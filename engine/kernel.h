@@ -108,6 +108,7 @@ struct kernel_conv {
         bool bias;
         const struct layout *src_layout, *dst_layout; /* NULL: the kernel chooses */
         const char *implementation; /* kernel_name() of one of those that can do it; NULL: oneDNN's choice */
+        bool winograd;              /* by oneDNN's own Winograd filtering, which it has on AVX-512 */
         struct kernel_post_ops post_ops;
 };
 

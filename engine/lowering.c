@@ -5,6 +5,7 @@
 #include "engine/input_step.h"
 #include "engine/native/native.h"
 #include "engine/operator.h"
+#include "engine/ops/families.h"
 #include "engine/plan_internal.h"
 #include "engine/simplify.h"
 #include "engine/slices.h"
@@ -331,20 +332,29 @@ void lowering_define(struct lowering *lowering, uint32_t value, struct operand o
 static int define_input(struct lowering *lowering, const struct layout *want, struct error *error) {
         struct plan *plan = lowering->plan;
         uint32_t input = plan->graph->input;
+        struct model_input declared = model_input(plan->model);
         const struct shape *shape = &plan->graph->values[input].shape;
         const struct layout *plain = layout_plain(plan->kernels, shape);
         const struct layout *last = layout_channels_last(plan->kernels, shape);
+        bool value_is_last = declared.channels_last && !plan->graph->input_is_transposed;
+        bool to_last =
+                !value_is_last && last && want && !layout_equal(want, plain) && layout_equal(want, last);
+        struct input_form form = {
+                .images = shape->dims[0],
+                .channels = declared.channels,
+                .pixels = shape_elements(shape) / shape->dims[0] / declared.channels,
+                .tensor_interleaved = declared.channels_last,
+                .target_interleaved = value_is_last || to_last,
+        };
         struct operand operands[2] = {{.buffer = BUFFER_RUN_INPUT}};
-        bool channels_last;
         const struct kernel *kernel;
         int r;
 
         if (!plain || !last)
                 return error_no_memory(error);
-        channels_last = want && !layout_equal(want, plain) && layout_equal(want, last);
-        operands[0].layout = channels_last ? last : plain;
+        operands[0].layout = to_last ? last : plain;
         r = input_kernel_new(&kernel, plan->kernels, model_preprocess(plan->model), operands[0].layout,
-                             channels_last, error);
+                             &form, error);
         if (r >= 0)
                 r = lowering_place(lowering, operands[0].layout, &operands[1], error);
         if (r >= 0)
@@ -356,19 +366,61 @@ static int define_input(struct lowering *lowering, const struct layout *want, st
 }
 
 /* Conditions and exponents may be of another type; operators check the types of all others. */
-static int constant_to_float(struct lowering *lowering, uint32_t value, struct error *error) {
+static int constant_to_float(struct lowering *lowering, uint32_t value, struct tensor **ret_tensor,
+                             struct error *error) {
         struct graph *graph = lowering->plan->graph;
-        _cleanup_(tensor_unrefp) struct tensor *floats = NULL;
+        struct tensor *constant = graph->values[value].constant, *floats;
         int r;
 
-        if (graph->values[value].dtype == DTYPE_F32)
+        if (constant->dtype == DTYPE_F32) {
+                *ret_tensor = constant;
                 return 0;
-        r = graph_charge(graph, DTYPE_F32, &graph->values[value].shape, error);
+        }
+        r = graph_charge(graph, DTYPE_F32, &constant->shape, error);
         if (r >= 0)
-                r = tensor_cast(&floats, graph->values[value].constant, DTYPE_F32, error);
+                r = tensor_cast(&floats, constant, DTYPE_F32, error);
         if (r < 0)
                 return r;
-        graph_set_constant(graph, value, floats);
+        r = graph_keep_tensor(graph, floats, error);
+        if (r < 0) {
+                tensor_unref(floats);
+                return r;
+        }
+        *ret_tensor = floats;
+        return 0;
+}
+
+/* The number of the input that value is, n_network_inputs where it is none. */
+static size_t input_of_network(const struct graph *graph, uint32_t value) {
+        size_t i = 0;
+
+        while (i < graph->n_network_inputs && graph->network_inputs[i] != value)
+                i++;
+        return i;
+}
+
+static int define_network_input(struct lowering *lowering, uint32_t value, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct layout *plain = layout_plain(plan->kernels, &plan->graph->values[value].shape);
+        struct operand operands[2] = {{.buffer = BUFFER_RUN_INPUT, .layout = plain}};
+        const struct kernel *kernel;
+        int r;
+
+        if (plan->graph->values[value].dtype != DTYPE_F32)
+                return error_set(error, ERROR_UNSUPPORTED, "input '%s' is %s; steps compute on float32",
+                                 plan->graph->values[value].name,
+                                 dtype_name(plan->graph->values[value].dtype));
+        if (!plain)
+                return error_no_memory(error);
+        r = network_input_kernel_new(&kernel, plan->kernels, plain, input_of_network(plan->graph, value),
+                                     error);
+        if (r >= 0)
+                r = lowering_place(lowering, plain, &operands[1], error);
+        if (r >= 0)
+                r = lowering_emit(lowering, NULL, "Input", kernel, operands, 0, error);
+        if (r < 0)
+                return r;
+        lowering_define(lowering, value, operands[1]);
         return 0;
 }
 
@@ -377,6 +429,7 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
         const struct graph *graph = lowering->plan->graph;
         const struct places *places = &lowering->places[value];
         struct operand operand;
+        struct tensor *tensor;
         int r;
 
         if (places->n == 0 && graph->values[value].constant) {
@@ -385,13 +438,16 @@ static int place_of(struct lowering *lowering, uint32_t value, const struct layo
 
                 if (!plain)
                         return error_no_memory(error);
-                r = constant_to_float(lowering, value, error);
+                r = constant_to_float(lowering, value, &tensor, error);
                 if (r >= 0)
-                        r = lowering_constant(lowering, graph->values[value].constant, plain,
-                                              want ? want : plain, &operand, error);
+                        r = lowering_constant(lowering, tensor, plain, want ? want : plain, &operand, error);
                 if (r < 0)
                         return r;
                 place_add(lowering, value, operand);
+        } else if (places->n == 0 && input_of_network(graph, value) < graph->n_network_inputs) {
+                r = define_network_input(lowering, value, error);
+                if (r < 0)
+                        return r;
         } else if (places->n == 0 && value == graph->input) {
                 r = define_input(lowering, want, error);
                 if (r < 0)
@@ -565,9 +621,12 @@ static int find_last_uses(struct lowering *lowering, struct error *error) {
                         if (node->post_ops[k].kind == POST_OP_SUM)
                                 lowering->last_use[node->post_ops[k].operand] = (uint32_t)i;
         }
-        lowering->last_use[graph->output] = UINT32_MAX;
+        if (graph->output != VALUE_NONE)
+                lowering->last_use[graph->output] = UINT32_MAX;
         for (size_t i = 0; i < graph->n_watched; i++)
                 lowering->last_use[graph->watched[i]] = UINT32_MAX;
+        for (size_t i = 0; i < graph->n_network_outputs; i++)
+                lowering->last_use[graph->network_outputs[i]] = UINT32_MAX;
         return 0;
 }
 
@@ -589,8 +648,7 @@ static int watch_value(struct lowering *lowering, uint32_t index, struct watched
         r = lowering_use(lowering, index, plain, &operand, error);
         if (r < 0)
                 return r;
-        watched->buffer = operand.buffer;
-        watched->offset = operand.offset;
+        watched->place = (struct plan_place){operand.buffer, operand.offset};
         return 0;
 }
 
@@ -610,7 +668,37 @@ static int watch_values(struct lowering *lowering, struct error *error) {
                                             graph->values[graph->watched[i]].name);
         }
         for (size_t i = 0; i < graph->n_watched; i++)
-                plan->buffers[plan->watched[i].buffer].last = (uint32_t)plan->n_steps;
+                plan->buffers[plan->watched[i].place.buffer].last = (uint32_t)plan->n_steps;
+        return 0;
+}
+
+/* Outputs that are constant need no step. */
+static int network_outputs_lower(struct lowering *lowering, struct error *error) {
+        struct plan *plan = lowering->plan;
+        const struct graph *graph = plan->graph;
+
+        plan->network_outputs =
+                pool_allocate(plan->pool, graph->n_network_outputs, sizeof(*plan->network_outputs));
+        if (!plan->network_outputs)
+                return error_no_memory(error);
+        for (size_t i = 0; i < graph->n_network_outputs; i++) {
+                const struct value *value = &graph->values[graph->network_outputs[i]];
+                struct operand output;
+                int r;
+
+                if (value->constant)
+                        continue;
+                r = value->known ? need_float(value, error)
+                                 : error_set(error, ERROR_UNSUPPORTED,
+                                             "the shape of output '%s' is not known", value->name);
+                if (r >= 0)
+                        r = lowering_use(lowering, graph->network_outputs[i],
+                                         layout_plain(plan->kernels, &value->shape), &output, error);
+                if (r < 0)
+                        return r;
+                plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
+                plan->network_outputs[i] = (struct plan_place){output.buffer, output.offset};
+        }
         return 0;
 }
 
@@ -647,6 +735,8 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
 
         lowering.current = graph->n_nodes > 0 ? (uint32_t)graph->n_nodes - 1 : 0;
         lowering.at_output = true;
+        if (graph->output == VALUE_NONE)
+                return network_outputs_lower(&lowering, error);
         plain = layout_plain(plan->kernels, &graph->values[graph->output].shape);
         if (!plain)
                 return error_no_memory(error);
@@ -660,8 +750,7 @@ int plan_lower(struct plan *plan, struct weights *weights, struct error *error) 
                 return r;
         /* The run copies it out after the last step. */
         plan->buffers[output.buffer].last = (uint32_t)plan->n_steps;
-        plan->output_buffer = output.buffer;
-        plan->output_offset = output.offset;
+        plan->output = (struct plan_place){output.buffer, output.offset};
         plan->output_shape = graph->values[graph->output].shape;
         plan->output_elements = shape_elements(&plan->output_shape);
         return 0;

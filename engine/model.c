@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/pool.h"
+#include "engine/classifier.h"
 #include "engine/model_config.h"
 #include "engine/model_internal.h"
 #include "engine/onnx_reader.h"
@@ -21,12 +22,13 @@ struct model {
         struct pool *pool;
         struct graph *graph;
         struct weights *weights;
-        const char *name;
+        const char *name, *output_name;
         char version[VERSION_DIGITS + 1];
         struct preprocess preprocess;
         const char *const *labels;
         size_t n_labels, n_classes;
         size_t n_parameters, n_nodes;
+        bool channels_last; /* the input is [N, H, W, C] */
         bool probabilities;
 };
 
@@ -45,12 +47,19 @@ static void version_of(char ret_version[VERSION_DIGITS + 1], const struct blob *
 static int input_settle(struct model *model, bool configured, struct error *error) {
         const struct graph *graph = model->graph;
         struct preprocess *p = &model->preprocess;
-        int64_t height = graph->input_dims[2], width = graph->input_dims[3];
+        int64_t channels, height, width;
+        int r;
 
-        if (graph->input_dims[1] <= 0)
+        r = classifier_channels_last(&model->channels_last, graph, error);
+        if (r < 0)
+                return r;
+        channels = graph->input_dims[model->channels_last ? 3 : 1];
+        height = graph->input_dims[model->channels_last ? 1 : 2];
+        width = graph->input_dims[model->channels_last ? 2 : 3];
+        if (channels <= 0)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' leaves its channels open",
                                  graph->values[graph->input].name);
-        if (graph->input_dims[1] > 65536 || height > PREPROCESS_MAX_SIDE || width > PREPROCESS_MAX_SIDE)
+        if (channels > 65536 || height > PREPROCESS_MAX_SIDE || width > PREPROCESS_MAX_SIDE)
                 return error_set(error, ERROR_LIMIT, "input '%s' is larger than %u pixels",
                                  graph->values[graph->input].name, PREPROCESS_MAX_SIDE);
         if (!configured) {
@@ -71,25 +80,6 @@ static int input_settle(struct model *model, bool configured, struct error *erro
         return 0;
 }
 
-/* Follows views back from the output: Softmax at the end of the network? */
-static bool ends_in_softmax(const struct graph *graph) {
-        uint32_t value = graph->output;
-
-        for (size_t i = graph->n_nodes; i-- > 0;) {
-                const struct node *node = &graph->nodes[i];
-
-                if (node_output(node, 0) != value)
-                        continue;
-                if (strcmp(node->type, "Softmax") == 0)
-                        return true;
-                if (strcmp(node->type, "Reshape") != 0 && strcmp(node->type, "Flatten") != 0 &&
-                    strcmp(node->type, "Squeeze") != 0)
-                        return false;
-                value = node_input(node, 0);
-        }
-        return false;
-}
-
 static size_t count_parameters(const struct graph *graph) {
         size_t n = 0;
 
@@ -99,19 +89,15 @@ static size_t count_parameters(const struct graph *graph) {
         return n;
 }
 
-/* The output's elements for one image. Infers all shapes, so that most of what is wrong with a file shows
- * here. */
-static int count_classes(struct model *model, struct error *error) {
+/* The output's elements for one image, and what they are. Infers all shapes, so that most of what is wrong
+ * with a file shows here. */
+static int output_settle(struct model *model, struct error *error) {
         _cleanup_(graph_freep) struct graph *graph = NULL;
-        const struct model_input input = model_input(model);
-        size_t batch = model->graph->input_dims[0] > 0 ? (size_t)model->graph->input_dims[0] : 1;
+        size_t batch = MAX(model_input(model).batch, 1u);
         struct shape shape;
         int r;
 
-        r = shape_from_dims(&shape,
-                            (int64_t[]){(int64_t)batch, (int64_t)input.channels, (int64_t)input.height,
-                                        (int64_t)input.width},
-                            4, error);
+        r = model_input_shape(&shape, model, batch, 0, 0, error);
         if (r >= 0)
                 r = graph_clone(&graph, model->graph, error);
         if (r >= 0)
@@ -121,6 +107,7 @@ static int count_classes(struct model *model, struct error *error) {
         model->n_classes = shape_elements(&graph->values[graph->output].shape) / batch;
         if (model->n_classes == 0)
                 return error_set(error, ERROR_INVALID, "the output has no elements");
+        model->probabilities = classifier_gives_probabilities(graph, batch);
         return 0;
 }
 
@@ -156,11 +143,14 @@ static int model_build(struct model **ret_model, const struct model_source *sour
                 return r;
         model->n_nodes = model->graph->n_nodes;
         model->n_parameters = count_parameters(model->graph);
+        model->graph->output = classifier_output(model->graph, model->n_labels);
+        model->output_name = model->graph->values[model->graph->output].name;
         r = graph_simplify(model->graph, error);
+        if (r >= 0 && model->channels_last)
+                r = classifier_take_transpose(model->graph, error);
         if (r < 0)
                 return r;
-        model->probabilities = ends_in_softmax(model->graph);
-        r = count_classes(model, error);
+        r = output_settle(model, error);
         if (r < 0)
                 return r;
         *ret_model = steal_ptr(&model);
@@ -296,12 +286,64 @@ size_t model_n_classes(const struct model *model) {
 }
 
 struct model_input model_input(const struct model *model) {
+        const int64_t *dims = model->graph->input_dims;
+        bool last = model->channels_last;
+
         return (struct model_input){
                 .name = model->graph->values[model->graph->input].name,
-                .channels = (size_t)model->graph->input_dims[1],
+                .batch = dims[0] > 0 ? (size_t)dims[0] : 0,
+                .channels = (size_t)dims[last ? 3 : 1],
                 .height = model->preprocess.crop_height,
                 .width = model->preprocess.crop_width,
+                .height_is_open = dims[last ? 1 : 2] <= 0,
+                .width_is_open = dims[last ? 2 : 3] <= 0,
+                .channels_last = last,
         };
+}
+
+const char *model_input_text(const struct model *model, char buffer[MODEL_INPUT_TEXT_BYTES]) {
+        struct model_input input = model_input(model);
+        char batch[32] = "N";
+
+        if (input.batch > 0)
+                snprintf(batch, sizeof(batch), "%zu", input.batch);
+        if (input.channels_last)
+                snprintf(buffer, MODEL_INPUT_TEXT_BYTES, "[%s, %zu, %zu, %zu]", batch, input.height,
+                         input.width, input.channels);
+        else
+                snprintf(buffer, MODEL_INPUT_TEXT_BYTES, "[%s, %zu, %zu, %zu]", batch, input.channels,
+                         input.height, input.width);
+        return buffer;
+}
+
+int model_input_shape(struct shape *ret_shape, const struct model *model, size_t batch, size_t height,
+                      size_t width, struct error *error) {
+        struct model_input input = model_input(model);
+        int64_t n = (int64_t)batch, c = (int64_t)input.channels;
+        int64_t h = (int64_t)(height ? height : input.height), w = (int64_t)(width ? width : input.width);
+
+        if (input.batch > 0 && input.batch != batch)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "a batch of %zu; the model was exported for %zu only: export it with a "
+                                 "dynamic batch axis",
+                                 batch, input.batch);
+        if ((!input.height_is_open && (size_t)h != input.height) ||
+            (!input.width_is_open && (size_t)w != input.width))
+                return error_set(error, ERROR_UNSUPPORTED, "%jdx%jd pixels; the model takes %zux%zu",
+                                 (intmax_t)h, (intmax_t)w, input.height, input.width);
+        return shape_from_dims(ret_shape,
+                               input.channels_last && !model->graph->input_is_transposed
+                                       ? (int64_t[]){n, h, w, c}
+                                       : (int64_t[]){n, c, h, w},
+                               4, error);
+}
+
+const char *model_output_name(const struct model *model) {
+        return model->output_name;
+}
+
+size_t model_n_outputs(const struct model *model) {
+        return model->graph->n_outputs;
 }
 
 size_t model_n_parameters(const struct model *model) {

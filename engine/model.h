@@ -4,8 +4,10 @@
  * planned.
  *
  * Immutable after model_open(), so threads may share it; packed weights that plans add are guarded inside.
- * Strings returned live as long as the model. Input tensors are [N, C, H, W] as the file declares them.
+ * Strings returned live as long as the model. Input tensors are as the file declares them: [N, C, H, W] or
+ * [N, H, W, C].
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/blob.h"
@@ -62,10 +64,25 @@ size_t model_n_classes(const struct model *model);
 
 struct model_input {
         const char *name;
+        size_t batch; /* the only one that the model runs, or 0: any */
         size_t channels, height,
                 width; /* the spatial size is the crop of the pre-processing where the file leaves it open */
+        bool height_is_open, width_is_open;
+        bool channels_last; /* the file's tensor is [N, H, W, C], as TensorFlow's exporters write it */
 };
 struct model_input model_input(const struct model *model);
+
+/* "[N, 3, 224, 224]", in the file's own order. */
+#define MODEL_INPUT_TEXT_BYTES 128u
+const char *model_input_text(const struct model *model, char buffer[MODEL_INPUT_TEXT_BYTES]);
+
+/* The output that has the scores: the first one of float32, or where there are labels the first that has one
+ * value a label; heads that a network has for its training come after it or have other sizes. */
+const char *model_output_name(const struct model *model);
+size_t model_n_outputs(const struct model *model); /* in the file */
+
+/* Does the network itself end in probabilities? See engine/classifier.h. */
+bool model_gives_probabilities(const struct model *model);
 
 /* What the ONNX file holds. */
 size_t model_n_parameters(const struct model *model);

@@ -26,6 +26,7 @@ struct reader {
         size_t constant_bytes; /* of all tensors so far */
         struct hsearch_data names;
         bool names_made;
+        bool network; /* see onnx_read_network() */
 };
 
 static void reader_release(struct reader *reader) {
@@ -365,24 +366,32 @@ static int opset_of(const Onnx__ModelProto *model, const char *domain, int *ret_
                 *ret_opset = (int)model->opset_import[i]->version;
                 return 0;
         }
-        return error_set(error, ERROR_INVALID, "no opset is imported for domain '%s'", domain);
+        /* A file of other domains alone may be right. */
+        return error_set(error, domain[0] ? ERROR_INVALID : ERROR_UNSUPPORTED,
+                         "no opset is imported for domain '%s'", domain);
+}
+
+/* NULL where the type is another than a tensor's: its fields lie in a union with those of the others. */
+static const Onnx__TypeProto__Tensor *tensor_type_of(const Onnx__TypeProto *type) {
+        return type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? type->tensor_type : NULL;
 }
 
 static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, struct error *error) {
         struct graph *graph = reader->graph;
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
         const Onnx__TensorShapeProto *shape;
         int r;
 
         if (graph->input != VALUE_NONE)
                 return error_set(error, ERROR_UNSUPPORTED, "more than one input ('%s' and '%s')",
                                  graph->values[graph->input].name, proto->name);
-        if (!proto->type || !proto->type->tensor_type)
+        if (!type)
                 return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
-        if (proto->type->tensor_type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        if (type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has element type %" PRId32 ", only float32 (1) is supported",
-                                 proto->name, proto->type->tensor_type->elem_type);
-        shape = proto->type->tensor_type->shape;
+                                 proto->name, type->elem_type);
+        shape = type->shape;
         if (!shape || shape->n_dim != 4)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "input '%s' has rank %zu, an image has 4: [N, C, H, W]", proto->name,
@@ -397,6 +406,73 @@ static int input_read(struct reader *reader, const Onnx__ValueInfoProto *proto, 
         }
         r = value_define(reader, &graph->input, proto->name, error);
         return r;
+}
+
+static int outputs_read(struct reader *reader, const Onnx__GraphProto *proto, struct error *error) {
+        struct graph *graph = reader->graph;
+        struct graph_output *outputs = pool_allocate(graph->pool, proto->n_output, sizeof(*outputs));
+
+        if (!outputs)
+                return error_no_memory(error);
+        for (size_t i = 0; i < proto->n_output; i++) {
+                const char *name = text_or(proto->output[i]->name, "");
+                const Onnx__TypeProto__Tensor *tensor = tensor_type_of(proto->output[i]->type);
+                const Onnx__TensorShapeProto *shape = tensor ? tensor->shape : NULL;
+
+                outputs[i] = (struct graph_output){.value = value_find(reader, name), .last_dim = -1};
+                if (outputs[i].value == VALUE_NONE)
+                        return error_set(error, ERROR_INVALID, "output '%s' is made by no node", name);
+                outputs[i].is_float = tensor && tensor->elem_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+                if (shape && shape->n_dim > 0 &&
+                    shape->dim[shape->n_dim - 1]->value_case ==
+                            ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+                        outputs[i].last_dim = shape->dim[shape->n_dim - 1]->dim_value;
+        }
+        if (proto->n_output == 0)
+                return error_set(error, ERROR_INVALID, "the graph has no output");
+        graph->outputs = outputs;
+        graph->n_outputs = proto->n_output;
+        graph->output = outputs[0].value;
+        return 0;
+}
+
+static int network_input_read(struct reader *reader, const Onnx__ValueInfoProto *proto,
+                              struct error *error) {
+        const Onnx__TypeProto__Tensor *type = tensor_type_of(proto->type);
+        struct graph *graph = reader->graph;
+        enum dtype dtype;
+        uint32_t value;
+        int r;
+
+        if (!type)
+                return error_set(error, ERROR_UNSUPPORTED, "input '%s' is not a tensor", proto->name);
+        r = dtype_read(&dtype, type->elem_type, error);
+        if (r < 0)
+                return error_prefix(error, r, "input '%s'", proto->name);
+        r = value_define(reader, &value, proto->name, error);
+        if (r < 0)
+                return r;
+        graph->values[value].dtype = dtype;
+        graph->network_inputs[graph->n_network_inputs++] = value;
+        return 0;
+}
+
+static int network_outputs_read(struct reader *reader, const Onnx__GraphProto *proto, struct error *error) {
+        struct graph *graph = reader->graph;
+
+        graph->network_outputs =
+                pool_allocate(graph->pool, proto->n_output, sizeof(*graph->network_outputs));
+        if (!graph->network_outputs)
+                return error_no_memory(error);
+        for (size_t i = 0; i < proto->n_output; i++) {
+                const char *name = text_or(proto->output[i]->name, "");
+
+                graph->network_outputs[i] = value_find(reader, name);
+                if (graph->network_outputs[i] == VALUE_NONE)
+                        return error_set(error, ERROR_INVALID, "output '%s' is made by no node", name);
+        }
+        graph->n_network_outputs = proto->n_output;
+        return 0;
 }
 
 static int graph_read(struct reader *reader, const Onnx__ModelProto *model, struct error *error) {
@@ -424,17 +500,21 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
         if (proto->n_sparse_initializer > 0)
                 return error_set(error, ERROR_UNSUPPORTED, "sparse initializers");
 
+        graph->network_inputs = pool_allocate(graph->pool, proto->n_input, sizeof(*graph->network_inputs));
+        if (!graph->network_inputs)
+                return error_no_memory(error);
         /* Before IR version 4 each initializer is listed as an input too. */
         for (size_t i = 0; i < proto->n_input; i++) {
                 if (!proto->input[i]->name || !proto->input[i]->name[0])
                         return error_set(error, ERROR_INVALID, "input %zu has no name", i);
                 if (value_find(reader, proto->input[i]->name) != VALUE_NONE)
                         continue;
-                r = input_read(reader, proto->input[i], error);
+                r = reader->network ? network_input_read(reader, proto->input[i], error)
+                                    : input_read(reader, proto->input[i], error);
                 if (r < 0)
                         return r;
         }
-        if (graph->input == VALUE_NONE)
+        if (graph->input == VALUE_NONE && !reader->network)
                 return error_set(error, ERROR_INVALID, "the graph has no input");
 
         graph->nodes = pool_allocate(graph->pool, proto->n_node, sizeof(*graph->nodes));
@@ -455,19 +535,14 @@ static int graph_read(struct reader *reader, const Onnx__ModelProto *model, stru
         }
         graph->n_nodes = proto->n_node;
 
-        if (proto->n_output == 0 || !proto->output[0]->name)
-                return error_set(error, ERROR_INVALID, "the graph has no output");
-        graph->output = value_find(reader, proto->output[0]->name);
-        if (graph->output == VALUE_NONE)
-                return error_set(error, ERROR_INVALID, "output '%s' is made by no node",
-                                 proto->output[0]->name);
-        return 0;
+        return reader->network ? network_outputs_read(reader, proto, error)
+                               : outputs_read(reader, proto, error);
 }
 
-int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
-              struct error *error) {
+static int model_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+                      bool network, struct error *error) {
         _cleanup_(modelp) Onnx__ModelProto *model = NULL;
-        _cleanup_(reader_release) struct reader reader = {.directory = directory};
+        _cleanup_(reader_release) struct reader reader = {.directory = directory, .network = network};
         struct protobuf_budget budget;
         size_t limit, n_names = 64;
         int r;
@@ -500,7 +575,7 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
         r = opset_of(model, "", &reader.graph->opset, error);
         if (r < 0)
                 return r;
-        if (reader.graph->opset < OPSET_OLDEST || reader.graph->opset > OPSET_NEWEST)
+        if ((reader.graph->opset < OPSET_OLDEST && !network) || reader.graph->opset > OPSET_NEWEST)
                 return error_set(error, ERROR_UNSUPPORTED, "opset %d; %d to %d are supported",
                                  reader.graph->opset, OPSET_OLDEST, OPSET_NEWEST);
 
@@ -521,4 +596,36 @@ int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const ch
                 GRAPH_DERIVED_BASE_BYTES + GRAPH_DERIVED_FACTOR * reader.constant_bytes;
         *ret_graph = steal_ptr(&reader.graph);
         return 0;
+}
+
+int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+              struct error *error) {
+        return model_read(ret_graph, bytes, size, directory, false, error);
+}
+
+int onnx_read_network(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+                      struct error *error) {
+        return model_read(ret_graph, bytes, size, directory, true, error);
+}
+
+static void tensor_protop(Onnx__TensorProto **proto) {
+        if (*proto)
+                onnx__tensor_proto__free_unpacked(*proto, NULL);
+}
+
+int onnx_read_tensor(struct tensor **ret_tensor, const void *bytes, size_t size, struct error *error) {
+        _cleanup_(tensor_protop) Onnx__TensorProto *proto = NULL;
+        _cleanup_(reader_release) struct reader reader = {0};
+        struct protobuf_budget budget;
+        int r;
+
+        r = protobuf_check(&onnx__tensor_proto__descriptor, bytes, size, error);
+        if (r < 0)
+                return r;
+        protobuf_budget_init(&budget, UNPACK_BASE_BYTES);
+        proto = onnx__tensor_proto__unpack(&budget.allocator, size, bytes);
+        if (!proto)
+                return error_set(error, budget.exhausted ? ERROR_LIMIT : ERROR_INVALID,
+                                 "not an ONNX tensor (the protobuf message does not parse)");
+        return tensor_read(ret_tensor, &reader, proto, error);
 }

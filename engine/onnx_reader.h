@@ -22,3 +22,11 @@
  */
 int onnx_read(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
               struct error *error);
+
+/* The same for any network: inputs and outputs in any number, of any rank and type that tensors have, of
+ * operator sets from 1 on. */
+int onnx_read_network(struct graph **ret_graph, const void *bytes, size_t size, const char *directory,
+                      struct error *error);
+
+/* A serialised TensorProto. */
+int onnx_read_tensor(struct tensor **ret_tensor, const void *bytes, size_t size, struct error *error);

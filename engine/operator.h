@@ -40,3 +40,7 @@ const struct operator* operator_find(const char *domain, const char *type, int o
 
 /* Operators that simplification makes and that no file can name. */
 const struct operator* operator_find_internal(const char *type);
+
+/* The rows of the table, for what tells of them. */
+size_t operator_count(void);
+const struct operator* operator_at(size_t index);

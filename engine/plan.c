@@ -7,27 +7,19 @@
 #include "engine/arena.h"
 #include "engine/fuse.h"
 #include "engine/fuse_input.h"
+#include "engine/independence.h"
 #include "engine/plan_internal.h"
 #include "engine/specialise.h"
 
 #define PLAN_MAX_BYTES                                                                                      \
         ((size_t)8 << 30) /* a batch of 64 in the largest network of torchvision takes 2 GiB */
 
-static int shape_of_input(struct shape *ret_shape, const struct model *model, size_t batch,
-                          struct error *error) {
-        struct model_input input = model_input(model);
-        int64_t fixed = model_graph(model)->input_dims[0];
-
-        if (fixed > 0 && (size_t)fixed != batch)
-                return error_set(error, ERROR_UNSUPPORTED,
-                                 "a batch of %zu; the model was exported for %jd only: export it with a "
-                                 "dynamic batch "
-                                 "axis",
-                                 batch, (intmax_t)fixed);
-        return shape_from_dims(ret_shape,
-                               (int64_t[]){(int64_t)batch, (int64_t)input.channels, (int64_t)input.height,
-                                           (int64_t)input.width},
-                               4, error);
+static int shape_of_input(struct shape *ret_shape, const struct model *model,
+                          const struct plan_options *options, struct error *error) {
+        if (options->height > PREPROCESS_MAX_SIDE || options->width > PREPROCESS_MAX_SIDE)
+                return error_set(error, ERROR_LIMIT, "%zux%zu pixels; %u a side are possible",
+                                 options->height, options->width, PREPROCESS_MAX_SIDE);
+        return model_input_shape(ret_shape, model, options->batch, options->height, options->width, error);
 }
 
 int plan_keep_packed(struct plan *plan, struct packed *packed, struct error *error) {
@@ -81,7 +73,7 @@ static int plan_arrange(struct plan *plan, struct error *error) {
         return 0;
 }
 
-int plan_new_whole(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+int plan_new_whole(struct plan **ret_plan, struct model *model, const struct plan_options *options,
                    const struct plan_taste *taste, struct error *error) {
         _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
         struct shape input;
@@ -90,14 +82,14 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, size_t batch, un
         if (!plan)
                 return error_no_memory(error);
         plan->model = model;
-        plan->batch = batch;
-        plan->threads = threads;
+        plan->batch = options->batch;
+        plan->threads = options->threads;
         plan->taste = *taste;
         plan->pool = pool_new();
         if (!plan->pool)
                 return error_no_memory(error);
 
-        r = shape_of_input(&input, model, plan->batch, error);
+        r = shape_of_input(&input, model, options, error);
         if (r >= 0)
                 r = kernels_new(&plan->kernels, plan->threads, error);
         if (r >= 0)
@@ -114,6 +106,7 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, size_t batch, un
                 r = plan_arrange(plan, error);
         if (r < 0)
                 return error_prefix(error, r, "model '%s'", model_name(model));
+        plan->image_elements = shape_elements(&input) / plan->batch;
         if (plan->output_elements % plan->batch != 0)
                 return error_set(error, ERROR_UNSUPPORTED,
                                  "model '%s': an output of %zu values for %zu images", model_name(model),
@@ -122,26 +115,51 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, size_t batch, un
         return 0;
 }
 
-int plan_new_divided(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+/* Whether each image of the batch has the answer that it has alone. */
+static int are_independent(bool *ret_independent, const struct model *model,
+                           const struct plan_options *options, struct error *error) {
+        _cleanup_(graph_freep) struct graph *graph = NULL;
+        struct shape input;
+        int r;
+
+        r = shape_of_input(&input, model, options, error);
+        if (r >= 0)
+                r = graph_clone(&graph, model_graph(model), error);
+        if (r >= 0)
+                r = graph_specialise(graph, &input, error);
+        if (r < 0)
+                return r;
+        return graph_is_independent(ret_independent, graph, options->batch, error);
+}
+
+int plan_new_divided(struct plan **ret_plan, struct model *model, const struct plan_options *options,
                      size_t part_batch, const struct plan_taste *taste, struct error *error) {
         _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
+        struct plan_options part = *options;
+        bool independent;
         int r;
 
         if (!plan)
                 return error_no_memory(error);
-        r = plan_new_whole(&plan->part, model, part_batch, 1, taste, error);
+        r = are_independent(&independent, model, options, error);
+        if (r < 0)
+                return r;
+        if (!independent)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "model '%s': the images of a batch may depend on each other",
+                                 model_name(model));
+        part.batch = part_batch;
+        part.threads = 1;
+        r = plan_new_whole(&plan->part, model, &part, taste, error);
         if (r < 0)
                 return r;
         plan->model = model;
-        plan->batch = batch;
-        plan->threads = threads;
-        plan->output_elements = plan->part->output_elements / part_batch * batch;
+        plan->batch = options->batch;
+        plan->threads = options->threads;
+        plan->image_elements = plan->part->image_elements;
+        plan->output_elements = plan->part->output_elements / part_batch * plan->batch;
         plan->output_shape = plan->part->output_shape;
-        if (plan->output_shape.rank == 0 || plan->output_shape.dims[0] != part_batch)
-                return error_set(error, ERROR_UNSUPPORTED,
-                                 "model '%s': the first dimension of its output is not the batch's",
-                                 model_name(model));
-        plan->output_shape.dims[0] = batch;
+        plan->output_shape.dims[0] = plan->batch;
         *ret_plan = steal_ptr(&plan);
         return 0;
 }
@@ -187,10 +205,37 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
                 return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", settled.batch,
                                  PLAN_MAX_BATCH);
         part = fixed > 0 || model_graph(model)->n_watched > 0 ? 0 : divide(&settled);
-        if (part > 0 &&
-            plan_new_divided(ret_plan, model, settled.batch, settled.threads, part, &taste, NULL) == 0)
+        if (part > 0 && plan_new_divided(ret_plan, model, &settled, part, &taste, NULL) == 0)
                 return 0;
-        return plan_new_whole(ret_plan, model, settled.batch, settled.threads, &taste, error);
+        return plan_new_whole(ret_plan, model, &settled, &taste, error);
+}
+
+int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct weights *weights,
+                     struct error *error) {
+        _cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
+        int r;
+
+        if (!plan)
+                return error_no_memory(error);
+        plan->batch = plan->threads = 1;
+        plan->pool = pool_new();
+        if (!plan->pool)
+                return error_no_memory(error);
+        r = kernels_new(&plan->kernels, plan->threads, error);
+        if (r >= 0)
+                r = graph_clone(&plan->graph, graph, error);
+        if (r >= 0)
+                r = graph_infer(plan->graph, error);
+        if (r >= 0)
+                r = graph_fuse(plan->graph, error);
+        if (r >= 0)
+                r = plan_lower(plan, weights, error);
+        if (r >= 0)
+                r = plan_arrange(plan, error);
+        if (r < 0)
+                return r;
+        *ret_plan = steal_ptr(&plan);
+        return 0;
 }
 
 void plan_free(struct plan *plan) {

@@ -26,6 +26,9 @@ struct plan_options {
         unsigned threads;      /* at least 1 */
         struct tuning *tuning; /* what was measured (engine/tuner.h); NULL: nothing was */
         bool no_winograd; /* convolutions as they are defined: exact to the last bits, slower, less memory */
+
+        /* Pixels, for a model that leaves them open; 0: those of its pre-processing. */
+        size_t height, width;
 };
 
 #define PLAN_MAX_BATCH 1024u
@@ -79,7 +82,7 @@ DEFINE_CLEANUP(run)
  * it. */
 int run_execute(struct run *run, const unsigned char *pixels, float *output, struct error *error);
 
-/* input: float32 in the file's own layout [N, C, H, W], taken as it is. */
+/* input: float32 as the file declares it, [N, C, H, W] or [N, H, W, C], taken as it is. */
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error);
 
 /* What the model was opened to watch (model_open_watching()), in that order. Row-major, as the file has it,

@@ -6,10 +6,12 @@
 #include "engine/plan.h"
 #include "engine/tuning.h"
 
-/* What a run reads; a native step gets its address. One of the two is set. */
+/* What a run reads; a native step gets its address. One of them is set. */
 struct run_input {
         const unsigned char *pixels; /* uint8 [N, H, W, C] */
-        const float *tensor;         /* [N, C, H, W] */
+        const float *tensor;         /* as the file declares it: [N, C, H, W] or [N, H, W, C] */
+
+        const float *const *network; /* each input of a network, see engine/network.h */
 };
 
 #define BUFFER_RUN_INPUT 0u /* the struct run_input of the run */
@@ -19,6 +21,11 @@ struct plan_buffer {
         const void *constant; /* weights; NULL: in the arena, or BUFFER_RUN_INPUT */
         uint32_t first, last; /* steps */
         size_t offset;        /* in the arena */
+};
+
+struct plan_place {
+        uint32_t buffer;
+        size_t offset; /* bytes */
 };
 
 /* A node that can be done in several ways, see lowering_choose(). */
@@ -43,9 +50,8 @@ struct step {
 
 /* A value that the model is watched for: in the arena until the end of a run, or constant. */
 struct watched {
-        uint32_t buffer;
-        size_t offset;           /* bytes, from the buffer's start */
-        struct tensor *constant; /* float32, a reference; NULL: in buffer */
+        struct plan_place place;
+        struct tensor *constant; /* float32, a reference; NULL: in place */
         struct shape shape;
 };
 
@@ -61,6 +67,7 @@ struct plan {
         const struct model *model;
         size_t batch;
         unsigned threads;
+        size_t image_elements; /* of the input, one image of the batch */
         struct kernels *kernels;
         struct graph *graph; /* for the names of nodes */
         struct pool *pool;
@@ -79,26 +86,38 @@ struct plan {
         struct plan *
                 part; /* where it is divided: what each thread runs; the fields above and below are unused */
 
-        uint32_t output_buffer;
-        size_t output_offset; /* bytes */
+        struct plan_place output;
         size_t output_elements;
         struct shape output_shape;
         struct watched *watched; /* one for each of the graph's, in its order */
         size_t n_watched;
         size_t arena_bytes, arena_bound_bytes, scratchpad_bytes;
+
+        struct plan_place *network_outputs; /* for each output of a network that is not constant */
 };
 
-/* A plan that is not divided. */
-int plan_new_whole(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+/* A plan that is not divided; of options all but tuning and no_winograd, which are in taste. */
+int plan_new_whole(struct plan **ret_plan, struct model *model, const struct plan_options *options,
                    const struct plan_taste *taste, struct error *error);
 
-/* A plan of threads parts, each of which takes part_batch images at a time. */
-int plan_new_divided(struct plan **ret_plan, struct model *model, size_t batch, unsigned threads,
+/* A plan of options->threads parts, each of which takes part_batch images at a time. */
+int plan_new_divided(struct plan **ret_plan, struct model *model, const struct plan_options *options,
                      size_t part_batch, const struct plan_taste *taste, struct error *error);
+
+/* A plan of a network whose graph is simplified and whose inputs have shapes; weights must outlive it.
+ * Without a model, which only pictures need. */
+int plan_new_network(struct plan **ret_plan, const struct graph *graph, struct weights *weights,
+                     struct error *error);
 
 /* As run_profile(), with pixels or a tensor. */
 int run_profile_input(struct run *run, struct run_input input, float *output, uint64_t *step_ns,
                       struct error *error);
+
+/* inputs: one for each input of the network. */
+int run_execute_network(struct run *run, const float *const *inputs, struct error *error);
+
+/* What the last execution wrote to a place. */
+const float *run_place(const struct run *run, struct plan_place place);
 
 /* The question of how a batch is divided among threads, and the label of one answer. */
 void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads);

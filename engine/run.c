@@ -35,6 +35,13 @@ static void *buffer_address(struct run *run, uint32_t index) {
         return buffer->constant ? (void *)(uintptr_t)buffer->constant : run->arena + buffer->offset;
 }
 
+const float *run_place(const struct run *run, struct plan_place place) {
+        const struct plan_buffer *buffer = &run->plan->buffers[place.buffer];
+        const unsigned char *start = buffer->constant ? buffer->constant : run->arena + buffer->offset;
+
+        return (const float *)(const void *)(start + place.offset);
+}
+
 static int parts_new(struct run *run, struct error *error) {
         int r;
 
@@ -100,6 +107,25 @@ void run_free(struct run *run) {
         free(run);
 }
 
+/* Of a plan that is not divided. */
+static int execute_steps(struct run *run, struct run_input input, uint64_t *step_ns, struct error *error) {
+        const struct plan *plan = run->plan;
+        int r;
+
+        run->input = input;
+        kernels_enter(plan->kernels);
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                uint64_t start = step_ns ? clock_ns() : 0;
+
+                r = call_execute(run->calls[i], error);
+                if (r < 0)
+                        return error_prefix(error, r, "node '%s'", plan->steps[i].node);
+                if (step_ns)
+                        step_ns[i] = clock_ns() - start;
+        }
+        return 0;
+}
+
 /* A batch that threads share, each taking some of its images at a time. */
 struct division {
         struct run *run;
@@ -111,8 +137,7 @@ struct division {
 static void execute_part(void *argument, size_t thread, size_t n_threads) {
         struct division *division = argument;
         const struct plan *plan = division->run->plan;
-        const struct model_input size = model_input(plan->model);
-        size_t image = size.height * size.width * size.channels, part = plan->part->batch;
+        size_t image = plan->image_elements, part = plan->part->batch;
         size_t classes = plan->output_elements / plan->batch, n_parts = plan->batch / part;
         struct part_result *result = &division->run->results[thread];
 
@@ -149,24 +174,14 @@ static int execute_divided(struct run *run, struct run_input input, float *outpu
 
 int run_profile_input(struct run *run, struct run_input input, float *output, uint64_t *step_ns,
                       struct error *error) {
-        const struct plan *plan = run->plan;
         int r;
 
         if (run->parts)
                 return execute_divided(run, input, output, step_ns, error);
-        run->input = input;
-        kernels_enter(plan->kernels);
-        for (size_t i = 0; i < plan->n_steps; i++) {
-                uint64_t start = step_ns ? clock_ns() : 0;
-
-                r = call_execute(run->calls[i], error);
-                if (r < 0)
-                        return error_prefix(error, r, "node '%s'", plan->steps[i].node);
-                if (step_ns)
-                        step_ns[i] = clock_ns() - start;
-        }
-        memcpy(output, (unsigned char *)buffer_address(run, plan->output_buffer) + plan->output_offset,
-               plan->output_elements * sizeof(*output));
+        r = execute_steps(run, input, step_ns, error);
+        if (r < 0)
+                return r;
+        memcpy(output, run_place(run, run->plan->output), run->plan->output_elements * sizeof(*output));
         return 0;
 }
 
@@ -193,13 +208,12 @@ int run_profile(struct run *run, const unsigned char *pixels, float *output, uin
 
 const float *run_watched(const struct run *run, size_t index) {
         const struct watched *watched = &run->plan->watched[index];
-        const struct plan_buffer *buffer = &run->plan->buffers[watched->buffer];
 
-        if (watched->constant)
-                return watched->constant->data;
-        return (const void *)((buffer->constant ? (const unsigned char *)buffer->constant
-                                                : run->arena + buffer->offset) +
-                              watched->offset);
+        return watched->constant ? watched->constant->data : run_place(run, watched->place);
+}
+
+int run_execute_network(struct run *run, const float *const *inputs, struct error *error) {
+        return execute_steps(run, (struct run_input){.network = inputs}, NULL, error);
 }
 
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error) {

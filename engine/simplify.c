@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/operator.h"
+#include "engine/ops/families.h"
 
 int node_error(struct error *error, int code, const struct node *node) {
         return error_prefix(error, code, "node '%s': %s (opset %d)", node->name, node->type, node->opset);
@@ -28,7 +29,7 @@ static void folded_release(struct folded *folded) {
 }
 
 static bool can_fold(const struct graph *graph, const struct node *node) {
-        bool shape_only = is(node, "Shape") || is(node, "Size");
+        bool shape_only = is(node, "Shape") || is(node, "Size") || is(node, "EyeLike");
 
         if (!node->op->fold || node_output(node, 0) == VALUE_NONE)
                 return false;
@@ -296,21 +297,6 @@ static int simplify_gemm(struct graph *graph, struct node *node, struct error *e
                         attributes[i].real = 1;
         node->attributes = attributes;
         return 0;
-}
-
-/* ---- Dropout ---- */
-
-static bool is_scalar(const struct tensor *tensor, double value) {
-        return tensor && tensor->n_elements == 1 && tensor_real(tensor, 0) == value;
-}
-
-/* Since opset 12 an input can ask for what training does, which is random unless nothing is dropped:
- * exporters write that for a ratio of 0. */
-static int dropout_check(const struct graph *graph, const struct node *node, struct error *error) {
-        if (node_input(node, 2) == VALUE_NONE || is_scalar(graph_input_constant(graph, node, 2), 0) ||
-            is_scalar(graph_input_constant(graph, node, 1), 0))
-                return 0;
-        return error_set(error, ERROR_UNSUPPORTED, "training_mode that is not constant and false");
 }
 
 int graph_simplify(struct graph *graph, struct error *error) {

@@ -128,6 +128,23 @@ static float half_to_float(uint16_t half) {
         return value;
 }
 
+/* Rounded to the nearest, ties to even. */
+static uint16_t half_from_double(double real) {
+        uint16_t sign = signbit(real) ? 0x8000u : 0;
+        double magnitude = fabs(real);
+        int exponent;
+
+        if (isnan(real))
+                return sign | 0x7e00u;
+        if (magnitude >= 65520)
+                return sign | 0x7c00u;
+        /* In units of the last place: 2^-24 for what is subnormal. A fraction that rounds up to 2048 carries
+         * into the exponent, as it should. */
+        frexp(magnitude, &exponent);
+        exponent = MAX(exponent - 1, -14);
+        return sign | (uint16_t)(((exponent + 14) << 10) + (int)nearbyint(ldexp(magnitude, 10 - exponent)));
+}
+
 static float bfloat_to_float(uint16_t bfloat) {
         uint32_t bits = (uint32_t)bfloat << 16;
         float value;
@@ -208,8 +225,10 @@ void tensor_set(struct tensor *tensor, size_t index, double real, int64_t intege
                 ((uint8_t *)tensor->data)[index] = real != 0;
                 break;
         case DTYPE_F16:
+                ((uint16_t *)tensor->data)[index] = half_from_double(real);
+                break;
         case DTYPE_BF16:
-                break; /* tensor_cast() refuses these as targets */
+                break; /* tensor_cast() refuses it as a target */
         }
 }
 
@@ -222,7 +241,7 @@ int tensor_cast(struct tensor **ret_tensor, struct tensor *tensor, enum dtype dt
                 *ret_tensor = tensor_ref(tensor);
                 return 0;
         }
-        if (dtype == DTYPE_F16 || dtype == DTYPE_BF16)
+        if (dtype == DTYPE_BF16)
                 return error_set(error, ERROR_UNSUPPORTED, "a constant cast to %s", dtype_name(dtype));
 
         r = tensor_new(&cast, dtype, &tensor->shape, error);

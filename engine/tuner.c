@@ -52,9 +52,7 @@ static int trial_init(struct trial *trial, const struct plan *plan, struct error
         int r;
 
         trial->least_ns = UINT64_MAX;
-        if (!size_multiply(&bytes, input.height, input.width) ||
-            !size_multiply(&bytes, bytes, input.channels * sizeof(float)) ||
-            !size_multiply(&bytes, bytes, plan->batch))
+        if (!size_multiply(&bytes, plan->image_elements * sizeof(float), plan->batch))
                 return error_no_memory(error);
         r = run_new(&trial->run, plan, error);
         if (r < 0)
@@ -83,8 +81,7 @@ static int trial_time(struct trial *trial, struct error *error) {
 
 /* Other pixels than those that times are taken with: of one grey, errors could cancel out. */
 static void trial_fill_noise(struct trial *trial, const struct plan *plan) {
-        struct model_input input = model_input(plan->model);
-        size_t n = plan->batch * input.channels * input.height * input.width;
+        size_t n = plan->batch * plan->image_elements;
         uint32_t state = 1;
 
         for (size_t i = 0; i < n; i++) {
@@ -103,8 +100,7 @@ static void trial_fill_noise(struct trial *trial, const struct plan *plan) {
  * alternative]. */
 struct session {
         struct model *model;
-        size_t batch;
-        unsigned threads;
+        struct plan_options plan;
         struct tuning *tuning;
         const struct tuner_options *options;
         size_t n_choices;
@@ -139,13 +135,13 @@ static void session_note(struct session *session, const struct plan *plan, const
 
 static int measure_variant(struct session *session, size_t variant, size_t *ret_n_variants,
                            struct error *error) {
-        struct plan_taste taste = {.tuning = session->tuning, .variant = variant};
+        struct plan_taste taste = {.variant = variant};
         _cleanup_(plan_freep) struct plan *plan = NULL; /* freed after its run */
         _cleanup_(trial_release) struct trial trial = {0};
         _cleanup_(freep) uint64_t *sums = NULL;
         int r;
 
-        r = plan_new_whole(&plan, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = trial_init(&trial, plan, error);
         if (r < 0)
@@ -271,7 +267,7 @@ static int difference(double *ret_difference, struct plan *const plans[2], struc
 }
 
 static bool is_winograd(const char *label) {
-        return strncmp(label, "winograd", strlen("winograd")) == 0;
+        return strstr(label, "winograd") != NULL;
 }
 
 static const char *without_winograd(const struct plan_choice *choice) {
@@ -289,7 +285,7 @@ static int check_winograd(const struct session *session, struct plan *plan, bool
         double relative = 0;
         int r;
 
-        r = plan_new_whole(&reference, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&reference, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = difference(&relative, (struct plan *[]){reference, plan}, error);
         if (r < 0)
@@ -298,20 +294,23 @@ static int check_winograd(const struct session *session, struct plan *plan, bool
         return 0;
 }
 
-/* Keeps the answers in found where a plan that follows them is faster than the usual one, else the usual ways; and
- * those that are Winograd's only where the result is right. */
-static int settle(struct session *session, struct plan *usual, struct tuning *found, struct error *error) {
+/* Keeps the answers in found where a plan that follows them is faster than the usual one, else the usual
+ * ways; and those that are Winograd's only where the result is right. No more than two plans exist at a
+ * time, which share what weights they have in common. */
+static int settle(struct session *session, struct plan **usual, struct tuning *found, struct error *error) {
         struct plan_taste taste = {.tuning = found};
         _cleanup_(plan_freep) struct plan *tuned = NULL;
         bool good;
         double ratio;
         int r;
 
-        r = plan_new_whole(&tuned, session->model, session->batch, session->threads, &taste, error);
+        r = plan_new_whole(&tuned, session->model, &session->plan, &taste, error);
         if (r >= 0)
-                r = compare(&ratio, (struct plan *[]){usual, tuned}, session->options, error);
-        if (r >= 0)
-                r = check_winograd(session, tuned, &good, error);
+                r = compare(&ratio, (struct plan *[]){*usual, tuned}, session->options, error);
+        if (r < 0)
+                return r;
+        plan_free(steal_ptr(usual));
+        r = check_winograd(session, tuned, &good, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < tuned->n_choices; i++) {
@@ -324,34 +323,47 @@ static int settle(struct session *session, struct plan *usual, struct tuning *fo
         return 0;
 }
 
-static int tune_whole(struct model *model, size_t batch, unsigned threads, struct tuning *tuning,
-                      const struct tuner_options *options, bool *ret_measured, struct error *error) {
-        _cleanup_(session_release) struct session session = {
-                .model = model, .batch = batch, .threads = threads, .options = options};
-        _cleanup_(plan_freep) struct plan *usual = NULL;
-        _cleanup_(tuning_freep) struct tuning *found = NULL;
+static int measure_variants(struct session *session, struct error *error) {
         size_t n_variants = 0;
         int r;
 
-        r = plan_new_whole(&usual, model, batch, threads, &(struct plan_taste){0}, error);
-        if (r < 0 || is_answered(usual, tuning))
-                return r;
-        *ret_measured = true;
-        r = tuning_new(&found, error);
-        if (r < 0)
-                return r;
-        session.tuning = NULL;
         for (size_t variant = 0; variant == 0 || variant < n_variants; variant++) {
-                if (variant >= VARIANTS_FAST && options->effort != TUNE_FULL)
+                if (variant >= VARIANTS_FAST && session->options->effort != TUNE_FULL)
                         break;
-                r = measure_variant(&session, variant, &n_variants, error);
+                r = measure_variant(session, variant, &n_variants, error);
                 /* An alternative that cannot be made is none; the usual plan must be possible. */
                 if (r < 0 && (variant == 0 || r != ERROR_UNSUPPORTED))
                         return r;
         }
+        return 0;
+}
+
+/* A plan of batch images on so many threads, else as in plan_options. */
+static int tune_whole(struct model *model, size_t batch, unsigned threads,
+                      const struct plan_options *plan_options, const struct tuner_options *options,
+                      bool *ret_measured, struct error *error) {
+        _cleanup_(session_release) struct session session = {
+                .model = model, .plan = *plan_options, .tuning = plan_options->tuning, .options = options};
+        _cleanup_(plan_freep) struct plan *usual = NULL;
+        _cleanup_(tuning_freep) struct tuning *found = NULL;
+        int r;
+
+        session.plan.batch = batch;
+        session.plan.threads = threads;
+        r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
+        if (r < 0 || is_answered(usual, plan_options->tuning))
+                return r;
+        plan_free(steal_ptr(&usual));
+        *ret_measured = true;
+        r = tuning_new(&found, error);
+        if (r >= 0)
+                r = measure_variants(&session, error);
+        if (r >= 0)
+                r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
+        if (r < 0)
+                return r;
         session_answer(&session, usual, found);
-        session.tuning = tuning;
-        return settle(&session, usual, found, error);
+        return settle(&session, &usual, found, error);
 }
 
 /* ---- how a batch is divided ---- */
@@ -364,7 +376,7 @@ static int try_division(struct plan **best, size_t *best_part, size_t part_batch
         double ratio;
         int r;
 
-        r = plan_new_divided(&plan, model, options->batch, options->threads, part_batch,
+        r = plan_new_divided(&plan, model, options, part_batch,
                              &(struct plan_taste){.tuning = options->tuning}, error);
         if (r >= 0)
                 r = compare(&ratio, (struct plan *[]){*best, plan}, tuner, error);
@@ -390,17 +402,16 @@ static int tune_division(struct model *model, const struct plan_options *options
                 return 0;
         *ret_measured = true;
         if (options->threads > 1) {
-                r = tune_whole(model, share, 1, options->tuning, tuner, ret_measured, error);
+                r = tune_whole(model, share, 1, options, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }
         if (share > 1) {
-                r = tune_whole(model, 1, 1, options->tuning, tuner, ret_measured, error);
+                r = tune_whole(model, 1, 1, options, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }
-        r = plan_new_whole(&best, model, options->batch, options->threads,
-                           &(struct plan_taste){.tuning = options->tuning}, error);
+        r = plan_new_whole(&best, model, options, &(struct plan_taste){.tuning = options->tuning}, error);
         if (r >= 0 && options->threads > 1)
                 r = try_division(&best, &best_part, share, model, options, tuner, error);
         if (r >= 0 && share > 1)
@@ -425,8 +436,7 @@ int tuner_run(struct model *model, const struct plan_options *options, const str
         /* One thread's whole batch, or what all share where it cannot be divided. */
         if (settled.batch == 1 || settled.threads == 1 || settled.batch % settled.threads != 0 ||
             fixed > 0) {
-                r = tune_whole(model, settled.batch, settled.threads, settled.tuning, tuner, ret_measured,
-                               error);
+                r = tune_whole(model, settled.batch, settled.threads, &settled, tuner, ret_measured, error);
                 if (r < 0)
                         return r;
         }

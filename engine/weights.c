@@ -167,14 +167,19 @@ static int packed_new(struct packed **ret_packed, struct weights *weights, const
 static int reorder(const struct request *request, const void *source, void *target, struct error *error) {
         _cleanup_(kernels_freep) struct kernels *kernels = NULL;
         _cleanup_(call_freep) struct call *call = NULL;
+        _cleanup_(freep) void *scratch = NULL;
         const struct kernel *kernel;
         int r;
 
         r = kernels_new(&kernels, 1, error);
         if (r >= 0)
                 r = kernel_reorder_new(&kernel, kernels, request->as, request->want, error);
-        if (r >= 0)
-                r = call_new(&call, kernel, (void *[]){(void *)(uintptr_t)source, target}, NULL, error);
+        if (r < 0)
+                return r;
+        /* oneDNN's Winograd transforms the weights on their way. */
+        if (posix_memalign(&scratch, WEIGHTS_ALIGNMENT, kernel_scratch_bytes(kernel) + 1) != 0)
+                return error_no_memory(error);
+        r = call_new(&call, kernel, (void *[]){(void *)(uintptr_t)source, target}, scratch, error);
         if (r < 0)
                 return r;
         return call_execute(call, error);

@@ -283,14 +283,22 @@ static int trial_time(struct trial *trial, struct error *error) {
         return r;
 }
 
-int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
-                    struct error *error) {
-        _cleanup_(trial_release) struct trial trial = {0};
+/* The candidate where it is the plan for batch and threads, else the one that was kept; NULL: there is none.
+ */
+static struct variant *candidate_or_kept(struct backend *backend, size_t batch, unsigned threads) {
         struct variant *variant = backend->candidate;
-        int r;
 
         if (!variant || variant->batch != batch || variant->threads != threads)
                 variant = find_variant(backend, batch, threads);
+        return variant;
+}
+
+int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
+                    struct error *error) {
+        _cleanup_(trial_release) struct trial trial = {0};
+        const struct variant *variant = candidate_or_kept(backend, batch, threads);
+        int r;
+
         if (!variant)
                 return error_set(error, ERROR_INTERNAL, "no plan for batch %zu on %u threads", batch,
                                  threads);
@@ -303,17 +311,18 @@ int backend_measure(struct backend *backend, size_t batch, unsigned threads, uns
         return 0;
 }
 
-int backend_compare(struct backend *backend, unsigned n_pairs, const atomic_bool *stop, double *ret_ratio,
-                    struct error *error) {
+int backend_compare(struct backend *backend, size_t batch, unsigned threads, unsigned n_pairs,
+                    const atomic_bool *stop, double *ret_ratio, struct error *error) {
         _cleanup_(trial_release) struct trial one = {0}, candidate = {0};
         const struct variant *base = find_variant(backend, 1, 1);
+        const struct variant *variant = candidate_or_kept(backend, batch, threads);
         int r;
 
-        if (!base || !backend->candidate)
+        if (!base || !variant)
                 return error_set(error, ERROR_INTERNAL, "nothing to compare");
         r = trial_init(&one, backend, base, error);
         if (r >= 0)
-                r = trial_init(&candidate, backend, backend->candidate, error);
+                r = trial_init(&candidate, backend, variant, error);
         for (unsigned i = 0; r >= 0 && i < n_pairs; i++) {
                 if (atomic_load(stop))
                         return error_set(error, ERROR_INTERNAL, "stopped");

@@ -44,11 +44,11 @@ void backend_discard(struct backend *backend);
 int backend_measure(struct backend *backend, size_t batch, unsigned threads, unsigned repeat, double *ret_ms,
                     struct error *error);
 
-/* What the candidate takes for its batch beside one image on one thread: the quotient of the least times of
- * n_pairs runs of both by turns, so that load which comes and goes meets both. As backend_measure()
- * otherwise. Fails early, with ERROR_INTERNAL, once *stop is set. */
-int backend_compare(struct backend *backend, unsigned n_pairs, const atomic_bool *stop, double *ret_ratio,
-                    struct error *error);
+/* What the plan for batch and threads, the candidate or one that was kept, takes beside one image on one
+ * thread: the quotient of the least times of n_pairs runs of both by turns, so that load which comes and
+ * goes meets both. As backend_measure() otherwise. Fails early, with ERROR_INTERNAL, once *stop is set. */
+int backend_compare(struct backend *backend, size_t batch, unsigned threads, unsigned n_pairs,
+                    const atomic_bool *stop, double *ret_ratio, struct error *error);
 
 const struct model *backend_model(const struct backend *backend);
 struct model *backend_model_to_tune(struct backend *backend); /* for tuner_run() */

@@ -34,6 +34,7 @@ struct loader {
 /* Arguments of a measurement on worker 0. */
 struct measurement {
         struct backend *backend;
+        unsigned threads, n_pairs;
         const atomic_bool *stop;
         double ratio;
         int r;
@@ -43,37 +44,60 @@ struct measurement {
 static void measure(void *argument) {
         struct measurement *m = argument;
 
-        m->r = backend_compare(m->backend, REPEAT_AT_START, m->stop, &m->ratio, &m->error);
+        m->r = backend_compare(m->backend, 1, m->threads, m->n_pairs, m->stop, &m->ratio, &m->error);
 }
 
-/* One image on all CPUs, where there are several and where that is faster. */
-static int measure_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
-                               struct error *error) {
+/* What one image takes on all CPUs. */
+static int measure_all_threads(struct loader *loader, struct backend *backend, unsigned n_pairs,
+                               struct cost_table *costs, struct error *error) {
         struct context *context = loader->context;
-        struct measurement m = {.backend = backend, .stop = &loader->stopping};
-        int r;
+        struct measurement m = {.backend = backend,
+                                .threads = context->n_cpus,
+                                .n_pairs = n_pairs,
+                                .stop = &loader->stopping};
 
-        if (context->n_cpus == 1 || !context->options.elastic)
-                return 0;
-        r = backend_plan(backend, 1, context->n_cpus, error);
-        if (r < 0)
-                return r;
         if (!batcher_call(context->batcher, measure, &m))
                 return error_set(error, ERROR_INTERNAL, "the server was stopped");
         if (m.r < 0) {
                 *error = m.error;
                 return m.r;
         }
-        /* No gain is asked for here: memory for one run is all it costs, and a neighbour who makes it look
-         * useless while the model loads may be gone later. */
-        if (m.ratio > 1) {
-                backend_discard(backend);
+        cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
+        return 0;
+}
+
+/* One image on all CPUs, where there are several. The plan is kept even where it looks useless: memory for
+ * one run is all that it costs, and a neighbour who makes it look so while the model loads may be gone at
+ * the next look. */
+static int add_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
+                           struct error *error) {
+        struct context *context = loader->context;
+        int r;
+
+        if (context->n_cpus == 1 || !context->options.elastic)
                 return 0;
-        }
-        r = backend_keep(backend, error);
+        r = backend_plan(backend, 1, context->n_cpus, error);
         if (r >= 0)
-                cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
+                r = backend_keep(backend, error);
+        if (r >= 0)
+                r = measure_all_threads(loader, backend, REPEAT_AT_START, costs, error);
         return r;
+}
+
+/* Looks again, with more patience than there was before the server was ready. */
+static void look_again(struct loader *loader, size_t index) {
+        struct context *context = loader->context;
+        struct cost_table costs = batcher_costs(context->batcher, index);
+        struct error error = ERROR_NONE;
+
+        if (cost_table_ms(&costs, 1, context->n_cpus) > 0 && context->n_cpus > 1 &&
+            measure_all_threads(loader, context->backends[index], REPEAT_LATER, &costs, &error) == 0) {
+                batcher_set_costs(context->batcher, index, &costs);
+                log_event(context->log, LOG_LEVEL_INFO, "measured again",
+                          LOG_TEXT("model", model_name(backend_model(context->backends[index]))),
+                          LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
+                          LOG_NUMBER("all_threads_ms", cost_table_ms(&costs, 1, context->n_cpus)));
+        }
 }
 
 /* One image, on one thread and on all. */
@@ -90,7 +114,7 @@ static int measure_basics(struct loader *loader, struct backend *backend, struct
         if (r < 0)
                 return r;
         cost_table_set(costs, 1, 1, ms);
-        return measure_all_threads(loader, backend, costs, error);
+        return add_all_threads(loader, backend, costs, error);
 }
 
 /* ---- tuning ---- */
@@ -248,7 +272,7 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
         if (r >= 0)
                 r = backend_plan(backend, batch, 1, error);
         if (r >= 0)
-                r = backend_compare(backend, REPEAT_LATER, &loader->stopping, &ratio, error);
+                r = backend_compare(backend, batch, 1, REPEAT_LATER, &loader->stopping, &ratio, error);
         if (r < 0)
                 return r;
         if (measured)
@@ -273,8 +297,15 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
 /* Two in a row that do not pay: the next will not either, and each costs twice as much to find out. */
 static void try_batches(struct loader *loader, size_t index) {
         struct context *context = loader->context;
+        const struct model *model = backend_model(context->backends[index]);
         unsigned n_failures = 0;
 
+        if (model_input(model).batch > 0) {
+                log_event(context->log, LOG_LEVEL_INFO, "batches not possible",
+                          LOG_TEXT("model", model_name(model)),
+                          LOG_TEXT("reason", "the file fixes its batch axis: images run one by one"));
+                return;
+        }
         for (size_t batch = 2; batch <= context->options.max_batch && n_failures < 2; batch *= 2) {
                 struct error error = ERROR_NONE;
                 bool pays = false;
@@ -318,6 +349,7 @@ static void *run(void *argument) {
         notify(loader);
         for (size_t i = 0; i < context->options.n_models; i++) {
                 tune(loader, i);
+                look_again(loader, i);
                 try_batches(loader, i);
         }
         log_event(context->log, LOG_LEVEL_INFO, "measured",

@@ -26,7 +26,8 @@ static const struct option inspect_options[] = {
          .min = 1,
          .max = PLAN_MAX_BATCH,
          .offset = offsetof(struct inspect_values, batch),
-         .help = "images that run together"},
+         .help = "images that run together",
+         .default_text = "1, or as many as the file fixes"},
         {.name = "graph",
          .argument = "FILE",
          .type = OPTION_STRING,
@@ -45,23 +46,16 @@ static const struct option inspect_options[] = {
         {0},
 };
 
-static void inspect_init(void *values) {
-        struct inspect_values *v = values;
-
-        v->batch = 1;
-        v->tune.effort = TUNE_FAST;
-}
-
 static int inspect(const struct inspect_values *v, const char *path, struct error *error) {
         _cleanup_(view_release) struct view view = {0};
         _cleanup_(tuning_freep) struct tuning *tuning = NULL;
-        struct plan_options options = {.batch = v->batch,
-                                       .threads = v->threads > 0 ? v->threads : cpu_count()};
+        struct plan_options options = {.threads = v->threads > 0 ? v->threads : cpu_count()};
         int r;
 
         r = common_open_model(&view.model, path, error);
         if (r < 0)
                 return r;
+        options.batch = v->batch > 0 ? v->batch : MAX(model_input(view.model).batch, 1u);
         r = tune_plan(&tuning, view.model, &options, &v->tune, error);
         if (r >= 0)
                 r = plan_new(&view.plan, view.model, &options, error);
@@ -110,7 +104,6 @@ const struct command COMMAND_INSPECT = {
         .options = inspect_options,
         .max_operands = 1,
         .values_bytes = sizeof(struct inspect_values),
-        .values_init = inspect_init,
         .run = inspect_run,
         .runs_engine = true,
 };

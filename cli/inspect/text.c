@@ -26,7 +26,7 @@ static void print_peak(const struct view *view) {
 
 static void print_header(const struct view *view) {
         const struct model *model = view->model;
-        struct model_input input = model_input(model);
+        char text[MODEL_INPUT_TEXT_BYTES];
 
         printf("%s", terminal_style(stdout, TERMINAL_BOLD));
         terminal_print_text(stdout, model_name(model), SIZE_MAX);
@@ -36,8 +36,8 @@ static void print_header(const struct view *view) {
         printf("%zu nodes, %.2f million parameters\n", model_n_nodes(model),
                (double)model_n_parameters(model) / 1e6);
         print_name("input");
-        terminal_print_text(stdout, input.name, 64);
-        printf(" [N, %zu, %zu, %zu]\n", input.channels, input.height, input.width);
+        terminal_print_text(stdout, model_input(model).name, 64);
+        printf(" %s\n", model_input_text(model, text));
         print_name("classes");
         printf("%zu\n", model_n_classes(model));
         print_name("precision");

@@ -9,7 +9,7 @@ int need_float(const struct value *value, struct error *error) {
                 return error_set(error, ERROR_UNSUPPORTED, "'%s' is %s; steps compute on float32",
                                  value->name, dtype_name(value->dtype));
         if (shape_elements(&value->shape) == 0)
-                return error_set(error, ERROR_INVALID, "'%s' has no elements", value->name);
+                return error_set(error, ERROR_UNSUPPORTED, "'%s' has no elements", value->name);
         return 0;
 }
 

@@ -139,6 +139,7 @@ struct alternative {
         enum way way;
         const struct layout *src, *dst; /* WAY_ONEDNN: as in struct kernel_conv */
         const char *implementation;
+        bool winograd;
         char label[96];
 };
 
@@ -161,13 +162,14 @@ static struct alternative *add(struct alternatives *alternatives, enum way way, 
  * unless it must be there. */
 static void add_onednn(struct alternatives *alternatives, struct lowering *lowering,
                        const struct kernel_conv *spec, const struct layout *src, const struct layout *dst,
-                       bool needed) {
+                       bool winograd, bool needed) {
         struct kernel_conv with_layouts = *spec;
         const char *names[IMPLEMENTATIONS_MAX];
         size_t n;
 
         with_layouts.src_layout = src;
         with_layouts.dst_layout = dst;
+        with_layouts.winograd = winograd;
         n = kernel_conv_implementations(lowering_kernels(lowering), &with_layouts, names,
                                         IMPLEMENTATIONS_MAX);
         for (size_t i = 0; i < n; i++) {
@@ -176,11 +178,13 @@ static void add_onednn(struct alternatives *alternatives, struct lowering *lower
 
                 if (strstr(names[i], "ref") && !(needed && i == 0))
                         continue;
-                snprintf(label, sizeof(label), "onednn %s%s", dst ? "channels-last " : "", names[i]);
+                snprintf(label, sizeof(label), "onednn %s%s%s", winograd ? "winograd " : "",
+                         dst ? "channels-last " : "", names[i]);
                 alternative = add(alternatives, WAY_ONEDNN, label);
                 alternative->src = src;
                 alternative->dst = dst;
                 alternative->implementation = names[i];
+                alternative->winograd = winograd;
         }
 }
 
@@ -214,9 +218,11 @@ static int conv_alternatives(struct alternatives *alternatives, struct lowering 
                 alternatives->usual = winograd == 4 ? 0 : 1;
         /* AVX-512's kernels want channels last, as ours do; AVX2's are for blocks of channels. */
         if (wide)
-                add_onednn(alternatives, lowering, spec, src, dst, false);
+                add_onednn(alternatives, lowering, spec, src, dst, false, false);
         if (!wide || alternatives->n == 0)
-                add_onednn(alternatives, lowering, spec, NULL, NULL, alternatives->n == 0);
+                add_onednn(alternatives, lowering, spec, NULL, NULL, false, alternatives->n == 0);
+        if (winograd)
+                add_onednn(alternatives, lowering, spec, NULL, NULL, true, false);
         if (alternatives->n == 0)
                 return error_set(error, ERROR_UNSUPPORTED, "oneDNN has no convolution for these shapes");
         alternatives->usual = MIN(alternatives->usual, alternatives->n - 1);
@@ -270,6 +276,7 @@ static int conv_choose(struct lowering *lowering, const struct node *node, const
         source->spec->src_layout = taken->src;
         source->spec->dst_layout = taken->dst;
         source->spec->implementation = taken->implementation;
+        source->spec->winograd = taken->winograd;
         return conv_onednn_lower(lowering, node, source, error);
 }
 

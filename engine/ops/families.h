@@ -18,89 +18,19 @@
 #define OPERATOR_LOWER(name)                                                                                \
         int name##_lower(struct lowering *lowering, const struct node *node, struct error *error)
 
-OPERATOR_INFER(conv);
-OPERATOR_LOWER(conv);
+/* Those of the table. A function that several rows name is declared several times, which C allows; no_fold
+ * and no_lower are no functions and never defined. */
+#define OPERATOR(type, since, inputs, infer, fold, lower)                                                   \
+        int infer(struct graph *graph, const struct node *node, struct error *error);                       \
+        int fold(struct tensor **ret_tensor, const struct graph *graph, const struct node *node,            \
+                 struct error *error);                                                                      \
+        int lower(struct lowering *lowering, const struct node *node, struct error *error);
+#include "engine/ops/operators.inc"
+#undef OPERATOR
+
+/* Those of operators that only simplify.c and fuse.c make. */
 OPERATOR_INFER(scale_shift);
 OPERATOR_LOWER(scale_shift);
-OPERATOR_INFER(batch_normalization);
-OPERATOR_INFER(gemm);
-OPERATOR_LOWER(gemm);
-OPERATOR_INFER(matmul);
-OPERATOR_LOWER(matmul);
-OPERATOR_INFER(pool);
-OPERATOR_LOWER(pool);
-OPERATOR_INFER(global_pool);
-OPERATOR_LOWER(global_pool);
-OPERATOR_INFER(unary);
-OPERATOR_LOWER(unary);
-OPERATOR_INFER(binary);
-OPERATOR_FOLD(binary);
-OPERATOR_LOWER(binary);
-OPERATOR_INFER(softmax);
-OPERATOR_LOWER(softmax);
-OPERATOR_INFER(reduce);
-OPERATOR_FOLD(reduce);
-OPERATOR_LOWER(reduce);
-OPERATOR_INFER(math);
-OPERATOR_FOLD(math);
-OPERATOR_LOWER(math);
-OPERATOR_INFER(where);
-OPERATOR_FOLD(where);
-OPERATOR_LOWER(where);
-OPERATOR_INFER(not );
-OPERATOR_FOLD(not );
-OPERATOR_INFER(layer_normalization);
-OPERATOR_LOWER(layer_normalization);
-OPERATOR_INFER(einsum);
-OPERATOR_LOWER(einsum);
-OPERATOR_INFER(concat);
-OPERATOR_FOLD(concat);
-OPERATOR_LOWER(concat);
-OPERATOR_INFER(transpose);
-OPERATOR_FOLD(transpose);
-OPERATOR_LOWER(transpose);
-OPERATOR_INFER(pad);
-OPERATOR_LOWER(pad);
-OPERATOR_INFER(reshape);
-OPERATOR_INFER(flatten);
-OPERATOR_INFER(squeeze);
-OPERATOR_INFER(unsqueeze);
-OPERATOR_INFER(identity);
-OPERATOR_FOLD(view);
-OPERATOR_LOWER(view);
-OPERATOR_INFER(shape);
-OPERATOR_FOLD(shape);
-OPERATOR_INFER(gather);
-OPERATOR_FOLD(gather);
-OPERATOR_LOWER(gather);
-OPERATOR_INFER(scatter);
-OPERATOR_FOLD(scatter);
-OPERATOR_LOWER(scatter);
-OPERATOR_INFER(slice);
-OPERATOR_FOLD(slice);
-OPERATOR_LOWER(slice);
-OPERATOR_INFER(split);
-OPERATOR_FOLD(split);
-OPERATOR_LOWER(split);
-OPERATOR_INFER(expand);
-OPERATOR_FOLD(expand);
-OPERATOR_LOWER(expand);
-OPERATOR_INFER(tile);
-OPERATOR_FOLD(tile);
-OPERATOR_LOWER(tile);
-OPERATOR_INFER(cast);
-OPERATOR_FOLD(cast);
-OPERATOR_LOWER(cast);
-OPERATOR_INFER(size);
-OPERATOR_FOLD(size);
-OPERATOR_INFER(range);
-OPERATOR_FOLD(range);
-OPERATOR_INFER(non_zero);
-OPERATOR_FOLD(non_zero);
-OPERATOR_INFER(constant);
-OPERATOR_FOLD(constant);
-OPERATOR_INFER(constant_of_shape);
-OPERATOR_FOLD(constant_of_shape);
 
 /* ---- shared helpers ---- */
 
@@ -112,6 +42,10 @@ int need_float(const struct value *value, struct error *error);
 
 /* axis of an attribute or tensor, counted from the end where negative. Fails with ERROR_INVALID. */
 int axis_normalise(size_t *ret_axis, int64_t axis, size_t rank, struct error *error);
+
+/* The element type that an attribute names by its number in onnx.proto. */
+int dtype_of_attribute(enum dtype *ret_dtype, const struct node *node, const char *name,
+                       struct error *error);
 
 /* Integers from attribute name, or where that is absent from the constant input index; *ret_n 0 where there
  * is neither. values has room for TENSOR_MAX_RANK * 2. Fails where the input is not constant. */
@@ -125,6 +59,9 @@ int window_read(struct kernel_window *ret_window, size_t ret_output[2], const st
 
 /* The activation of a node as one or two elementary functions; 0 functions: none that steps know. */
 size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, const struct node *node);
+
+/* Does Dropout do nothing? */
+int dropout_check(const struct graph *graph, const struct node *node, struct error *error);
 
 /* What Pad adds before and after each dimension, all at least 0, and the value it fills in. */
 int pad_read(int64_t ret_begin[TENSOR_MAX_RANK], int64_t ret_end[TENSOR_MAX_RANK], float *ret_value,

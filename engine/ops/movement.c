@@ -229,13 +229,37 @@ OPERATOR_FOLD(transpose) {
         return 0;
 }
 
+/*
+ * Between [N, H, W, C] and [N, C, H, W] a Transpose moves nothing where the channels are innermost in memory
+ * before and after, which is what convolutions want or come near to: its result is another name for these
+ * bytes. The layout that the source must have, and what the result is called then; *ret_from NULL for any
+ * other permutation.
+ */
+static int transpose_by_name(const struct layout **ret_from, const struct layout **ret_to,
+                             struct kernels *kernels, const struct shape *x, const struct shape *out,
+                             const size_t *permutation, struct error *error) {
+        static const size_t to_channels_first[] = {0, 3, 1, 2}, to_channels_last[] = {0, 2, 3, 1};
+
+        *ret_from = *ret_to = NULL;
+        if (x->rank == 4 && memcmp(permutation, to_channels_first, sizeof(to_channels_first)) == 0) {
+                *ret_from = layout_plain(kernels, x);
+                *ret_to = layout_channels_last(kernels, out);
+        } else if (x->rank == 4 && memcmp(permutation, to_channels_last, sizeof(to_channels_last)) == 0) {
+                *ret_from = layout_channels_last(kernels, x);
+                *ret_to = layout_plain(kernels, out);
+        } else {
+                return 0;
+        }
+        return *ret_from && *ret_to ? 0 : error_no_memory(error);
+}
+
 OPERATOR_LOWER(transpose) {
         const struct graph *graph = lowering_graph(lowering);
         struct kernels *kernels = lowering_kernels(lowering);
         const struct shape *x = &graph->values[node->inputs[0]].shape;
         const struct shape *out = &graph->values[node->outputs[0]].shape;
         size_t permutation[TENSOR_MAX_RANK], strides[TENSOR_MAX_RANK];
-        const struct layout *seen, *plain, *to;
+        const struct layout *seen, *plain, *from, *to;
         struct operand operands[2];
         const struct kernel *kernel;
         int r;
@@ -243,6 +267,16 @@ OPERATOR_LOWER(transpose) {
         r = permutation_read(permutation, node, x->rank, error);
         if (r < 0)
                 return r;
+        r = transpose_by_name(&from, &to, kernels, x, out, permutation, error);
+        if (r >= 0 && from)
+                r = lowering_use(lowering, node->inputs[0], from, &operands[0], error);
+        if (r < 0)
+                return r;
+        if (from) {
+                operands[0].layout = to;
+                lowering_define(lowering, node->outputs[0], operands[0]);
+                return 0;
+        }
         transpose_strides(strides, x, permutation);
         plain = layout_plain(kernels, x);
         seen = layout_strided(kernels, out, strides);

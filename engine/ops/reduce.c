@@ -17,10 +17,15 @@ struct kind {
         const char *type;
         double start;
         double (*accumulate)(double so_far, const float *x, ptrdiff_t step, size_t n);
+        double (*one)(double so_far, double x); /* the same of one element */
         double (*finish)(double so_far, size_t n);
 };
 
 #define ACCUMULATE(name, expression)                                                                        \
+        static double one_##name(double so_far, double x) {                                                 \
+                return (expression);                                                                        \
+        }                                                                                                   \
+                                                                                                            \
         static double accumulate_##name(double so_far, const float *data, ptrdiff_t step, size_t n) {       \
                 for (size_t i = 0; i < n; i++) {                                                            \
                         double x = (double)data[(ptrdiff_t)i * step];                                       \
@@ -54,16 +59,16 @@ static double finish_root(double so_far, _unused_ size_t n) {
 }
 
 static const struct kind kinds[] = {
-        {"ReduceL1", 0, accumulate_absolute, finish_none},
-        {"ReduceL2", 0, accumulate_square, finish_root},
-        {"ReduceLogSum", 0, accumulate_sum, finish_log},
-        {"ReduceLogSumExp", 0, NULL, NULL}, /* see log_sum_exp() */
-        {"ReduceMax", -INFINITY, accumulate_max, finish_none},
-        {"ReduceMean", 0, accumulate_sum, finish_mean},
-        {"ReduceMin", INFINITY, accumulate_min, finish_none},
-        {"ReduceProd", 1, accumulate_product, finish_none},
-        {"ReduceSum", 0, accumulate_sum, finish_none},
-        {"ReduceSumSquare", 0, accumulate_square, finish_none},
+        {"ReduceL1", 0, accumulate_absolute, one_absolute, finish_none},
+        {"ReduceL2", 0, accumulate_square, one_square, finish_root},
+        {"ReduceLogSum", 0, accumulate_sum, one_sum, finish_log},
+        {"ReduceLogSumExp", 0, NULL, NULL, NULL}, /* see log_sum_exp() */
+        {"ReduceMax", -INFINITY, accumulate_max, one_max, finish_none},
+        {"ReduceMean", 0, accumulate_sum, one_sum, finish_mean},
+        {"ReduceMin", INFINITY, accumulate_min, one_min, finish_none},
+        {"ReduceProd", 1, accumulate_product, one_product, finish_none},
+        {"ReduceSum", 0, accumulate_sum, one_sum, finish_none},
+        {"ReduceSumSquare", 0, accumulate_square, one_square, finish_none},
 };
 
 static size_t kind_of(const struct node *node) {
@@ -193,6 +198,41 @@ OPERATOR_INFER(reduce) {
         return 0;
 }
 
+/* Element at of the constant x, and those along with it, become one. */
+static double fold_reals_at(const struct tensor *x, ptrdiff_t at, const struct reduce *reduce) {
+        const struct kind *kind = &kinds[reduce->kind];
+        double so_far = kind->start, largest = -INFINITY;
+        struct strided_row row;
+
+        for (int pass = kind->one ? 1 : 0; pass < 2; pass++)
+                for (bool more = strided_first(&reduce->reduced, &row); more;
+                     more = strided_next(&reduce->reduced, &row))
+                        for (ptrdiff_t k = 0; k < (ptrdiff_t)row.n; k++) {
+                                double real =
+                                        tensor_real(x, (size_t)(at + row.operands[0] + k * row.steps[0]));
+
+                                if (pass == 0)
+                                        largest = one_max(largest, real);
+                                else if (kind->one)
+                                        so_far = kind->one(so_far, real);
+                                else
+                                        so_far += exp(real - largest);
+                        }
+        if (kind->one)
+                return kind->finish(so_far, reduce->n);
+        return isinf(largest) ? largest : largest + log(so_far); /* see log_sum_exp() */
+}
+
+static void fold_reals(struct tensor *out, const struct tensor *x, const struct reduce *reduce) {
+        struct strided_row row;
+
+        for (bool more = strided_first(&reduce->kept, &row); more; more = strided_next(&reduce->kept, &row))
+                for (size_t i = 0; i < row.n; i++)
+                        tensor_set(out, row.at + i,
+                                   fold_reals_at(x, row.operands[0] + (ptrdiff_t)i * row.steps[0], reduce),
+                                   0);
+}
+
 /* Products and sums of dimensions, for shape arithmetic. */
 static int fold_integers(struct tensor *out, const struct tensor *x, const struct reduce *reduce,
                          struct error *error) {
@@ -247,8 +287,8 @@ OPERATOR_FOLD(reduce) {
         if (r < 0)
                 return r;
         reduce = reduce_of(node, &x->shape, reduced);
-        if (x->dtype == DTYPE_F32)
-                reduce_run(&reduce, (void *[]){x->constant->data, tensor->data});
+        if (x->dtype == DTYPE_F32 || x->dtype == DTYPE_F64)
+                fold_reals(tensor, x->constant, &reduce);
         else if (x->dtype == DTYPE_I64 || x->dtype == DTYPE_I32 || x->dtype == DTYPE_I8 ||
                  x->dtype == DTYPE_U8)
                 r = fold_integers(tensor, x->constant, &reduce, error);

@@ -55,21 +55,37 @@ OPERATOR_FOLD(shape) {
 
 /* ---- Cast ---- */
 
-static int cast_target(enum dtype *ret_dtype, const struct node *node, struct error *error) {
+int dtype_of_attribute(enum dtype *ret_dtype, const struct node *node, const char *name,
+                       struct error *error) {
         /* Numbers of onnx.proto, TensorProto.DataType. */
         static const struct {
                 int64_t number;
                 enum dtype dtype;
-        } targets[] = {{1, DTYPE_F32}, {2, DTYPE_U8},   {3, DTYPE_I8},  {6, DTYPE_I32},
-                       {7, DTYPE_I64}, {9, DTYPE_BOOL}, {11, DTYPE_F64}};
-        int64_t to = node_attribute_integer(node, "to", 0);
+        } targets[] = {{1, DTYPE_F32}, {2, DTYPE_U8},   {3, DTYPE_I8},   {6, DTYPE_I32},
+                       {7, DTYPE_I64}, {9, DTYPE_BOOL}, {10, DTYPE_F16}, {11, DTYPE_F64}};
+        int64_t number = node_attribute_integer(node, name, 0);
 
         for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
-                if (targets[i].number == to) {
+                if (targets[i].number == number) {
                         *ret_dtype = targets[i].dtype;
                         return 0;
                 }
-        return error_set(error, ERROR_UNSUPPORTED, "to element type %" PRId64, to);
+        return error_set(error, ERROR_UNSUPPORTED, "to element type %" PRId64, number);
+}
+
+/* Of CastLike the type of another input. */
+static int cast_target(enum dtype *ret_dtype, const struct graph *graph, const struct node *node,
+                       struct error *error) {
+        const struct value *like;
+        int r;
+
+        if (strcmp(node->type, "CastLike") != 0)
+                return dtype_of_attribute(ret_dtype, node, "to", error);
+        r = graph_need_input(graph, node, 1, &like, error);
+        if (r < 0)
+                return r;
+        *ret_dtype = like->dtype;
+        return 0;
 }
 
 OPERATOR_INFER(cast) {
@@ -79,7 +95,7 @@ OPERATOR_INFER(cast) {
 
         r = graph_need_input(graph, node, 0, &x, error);
         if (r >= 0)
-                r = cast_target(&dtype, node, error);
+                r = cast_target(&dtype, graph, node, error);
         if (r < 0)
                 return r;
         graph_set_output(graph, node, dtype, &x->shape);
@@ -90,7 +106,7 @@ OPERATOR_FOLD(cast) {
         enum dtype dtype;
         int r;
 
-        r = cast_target(&dtype, node, error);
+        r = cast_target(&dtype, graph, node, error);
         if (r < 0)
                 return r;
         return tensor_cast(ret_tensor, graph->values[node->inputs[0]].constant, dtype, error);

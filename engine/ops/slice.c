@@ -231,6 +231,8 @@ static int split_lower_part(void *userdata, size_t output, _unused_ const struct
                             const struct strided *strided, struct error *error) {
         struct split_pass *pass = userdata;
 
+        if (lowering_graph(pass->lowering)->values[pass->node->outputs[output]].constant)
+                return 0; /* a part without elements */
         return strided_lower(pass->lowering, pass->node, output, strided, error);
 }
 

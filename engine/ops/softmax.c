@@ -1,4 +1,6 @@
-#include "engine/ops/families.h"
+#include <math.h>
+
+#include "engine/ops/native.h"
 
 /* ---- Softmax ---- */
 
@@ -57,4 +59,62 @@ OPERATOR_LOWER(softmax) {
                 return r;
         lowering_define(lowering, node->outputs[0], operands[1]);
         return 0;
+}
+
+/* ---- LogSoftmax ---- */
+
+struct log_softmax {
+        size_t outer, n, inner;
+};
+
+static void log_softmax_run(const void *params, void *const *addresses) {
+        const struct log_softmax *p = params;
+        const float *src = addresses[0];
+        float *dst = addresses[1];
+
+        for (size_t o = 0; o < p->outer; o++, src += p->n * p->inner, dst += p->n * p->inner)
+                for (size_t i = 0; i < p->inner; i++) {
+                        float largest = src[i];
+                        double sum = 0;
+
+                        for (size_t k = 1; k < p->n; k++)
+                                largest = fmaxf(largest, src[k * p->inner + i]);
+                        for (size_t k = 0; k < p->n; k++)
+                                sum += (double)expf(src[k * p->inner + i] - largest);
+                        for (size_t k = 0; k < p->n; k++)
+                                dst[k * p->inner + i] = src[k * p->inner + i] - largest - (float)log(sum);
+                }
+}
+
+OPERATOR_LOWER(log_softmax) {
+        const struct shape *shape = &lowering_graph(lowering)->values[node->inputs[0]].shape;
+        struct log_softmax params = {.outer = 1, .inner = 1};
+        size_t axis;
+        int r;
+
+        r = axis_normalise(&axis, node_attribute_integer(node, "axis", node->opset < 13 ? 1 : -1),
+                           shape->rank, error);
+        if (r < 0)
+                return r;
+        params.n = shape->dims[axis];
+        for (size_t i = 0; i < shape->rank; i++) {
+                params.outer *= i < axis ? shape->dims[i] : 1;
+                params.inner *= i > axis ? shape->dims[i] : 1;
+        }
+        /* Before opset 13 the dimensions from axis on were one. */
+        if (node->opset < 13) {
+                params.n *= params.inner;
+                params.inner = 1;
+        }
+        return native_lower(lowering, node,
+                            &(struct native){
+                                    .name = "native:logsoftmax",
+                                    .function = log_softmax_run,
+                                    .params = &params,
+                                    .params_bytes = sizeof(params),
+                                    .n_inputs = 1,
+                                    .n_outputs = 1,
+                                    .flop = 4.0 * (double)shape_elements(shape),
+                            },
+                            error);
 }

@@ -27,7 +27,6 @@ size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, co
                 {"HardSwish", {.kind = ELTWISE_HARDSWISH}},
                 {"Tanh", {.kind = ELTWISE_TANH}},
                 {"Exp", {.kind = ELTWISE_EXP}},
-                {"Log", {.kind = ELTWISE_LOG}},
                 {"Sqrt", {.kind = ELTWISE_SQRT}},
                 {"Abs", {.kind = ELTWISE_ABS}},
                 {"Silu", {.kind = ELTWISE_SWISH, .alpha = 1}},
@@ -65,6 +64,20 @@ size_t eltwise_read(struct eltwise ret_eltwise[2], const struct graph *graph, co
                 ret_eltwise[0].alpha = MIN(ret_eltwise[0].alpha, ret_eltwise[0].beta);
                 return 1;
         }
+        return 0;
+}
+
+/* Integers are clipped in shape arithmetic. */
+OPERATOR_INFER(clip) {
+        const struct value *x;
+        int r;
+
+        r = graph_need_input(graph, node, 0, &x, error);
+        if (r < 0)
+                return r;
+        if (!x->constant)
+                return unary_infer(graph, node, error);
+        graph_set_output(graph, node, x->dtype, &x->shape);
         return 0;
 }
 

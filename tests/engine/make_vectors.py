@@ -8,6 +8,7 @@ Needs onnx, onnxruntime and numpy. Made with onnxruntime 1.32, graph optimisatio
 another). Models have the input "input" [N, C, H, W] and the output "output"; the batch is open unless a case says
 otherwise. A case's name says what must hold; a trap (a fusion that would be wrong) says so in a comment.
 """
+import json
 import pathlib
 import shutil
 import sys
@@ -20,19 +21,22 @@ from onnx import TensorProto, helper
 import cases_convolution  # noqa: F401  (importing registers the cases)
 import cases_elementwise  # noqa: F401
 import cases_file  # noqa: F401
+import cases_models  # noqa: F401
 import cases_shape  # noqa: F401
 import cases_watch  # noqa: F401
+import cases_winograd  # noqa: F401
 from onnx_case import CASES, Case
 
 
 def reference(path, x):
-    """ONNX Runtime's output, the operators one after another as the file has them."""
+    """ONNX Runtime's outputs by name, the operators one after another as the file has them."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    return session.run(["output"], {"input": x})[0]
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"input": x})))
 
 
 def watched(path, names, x):
@@ -57,18 +61,25 @@ def write_case(name, directory):
     options = dict(options)
     external = options.pop("external", None)
     watch = options.pop("watch", ())
+    labels = options.pop("labels", None)
+    if labels:
+        config = {"id2label": {str(index): f"class {index}" for index in range(labels)}}
+        (directory / "config.json").write_text(json.dumps(config) + "\n")
     if external:
         c.move_weights(directory / external)
     model = c.model(output, shape, opset, **options)
     path.write_bytes(model.SerializeToString(deterministic=True))
     x = c.uniform(*shape, low=low, high=high)
-    y = reference(path, x)
+    outputs = reference(path, x)
+    y = outputs["output"]
     if not np.isfinite(y).all() or np.abs(y).max() < 1e-3:
         raise ValueError(f"{name}: the output says nothing")
 
-    # Only now is the output's shape known; its first axis is open as the input's is.
-    rows = y.shape[0] if "batch" in options else "N" if y.shape[0] == shape[0] else "rows"
-    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("output", TensorProto.FLOAT, [rows, *y.shape[1:]]))
+    # Only now are the outputs' shapes known; their first axis is open as the input's is.
+    for output in model.graph.output:
+        dims = outputs[output.name].shape
+        rows = dims[0] if "batch" in options else "N" if dims[0] == shape[0] else "rows"
+        output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, [rows, *dims[1:]]))
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path), full_check=True)
     for name, value in watched(path, watch, x):

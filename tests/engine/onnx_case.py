@@ -7,13 +7,13 @@ from onnx import TensorProto, helper, numpy_helper
 CASES = {}
 
 
-def case(shape=(1, 4, 7, 9), opset=13, low=-1.0, high=1.0, **options):
-    """Registers a function (Case) -> name of the output value, under the function's own name. The input has the given
-    shape and lies between low and high; external names a file for the weights; watch names nodes
-    whose outputs are references too; other options go to Case.model()."""
+def case(shape=(1, 4, 7, 9), opset=13, low=-1.0, high=1.0, name=None, **options):
+    """Registers a function (Case) -> name of the output value, under the function's own name or another one. The input
+    has the given shape and lies between low and high; external names a file for the weights, labels writes a
+    config.json with so many, watch names nodes whose outputs are references too; other options go to Case.model()."""
 
     def register(build):
-        CASES[build.__name__] = (build, shape, opset, low, high, options)
+        CASES[name or build.__name__] = (build, shape, opset, low, high, options)
         return build
 
     return register
@@ -37,6 +37,7 @@ class Case:
         self.random = np.random.default_rng(zlib.crc32(name.encode()))
         self.nodes = []
         self.initializers = []
+        self.others = []  # values that become outputs beside the scores
 
     def uniform(self, *shape, low=-1.0, high=1.0):
         return self.random.uniform(low, high, shape).astype(np.float32)
@@ -97,21 +98,26 @@ class Case:
             initializer.data_location = TensorProto.EXTERNAL
         path.write_bytes(data)
 
-    def model(self, output, input_shape, opset=13, ir_version=None, batch="N", listed_inputs=False):
-        """The finished model; output is the value that becomes the graph's output "output", of unknown shape."""
+    def model(self, output, input_shape, opset=13, ir_version=None, batch="N", listed_inputs=False,
+              open_size=False, others_after=False):
+        """The finished model; output is the value that becomes the graph's output "output", of unknown shape. self.others
+        are outputs before it, or after it."""
         for node in self.nodes:
             for names in (node.input, node.output):
                 for index, name in enumerate(names):
                     if name == output:
                         names[index] = "output"
-        inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, *input_shape[1:]])]
+        size = ["height", "width"] if open_size else input_shape[2:]
+        inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, input_shape[1], *size])]
         if listed_inputs:
             inputs += [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in self.initializers]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self.others]
+        outputs.insert(0 if others_after else len(outputs), helper.make_tensor_value_info("output", TensorProto.FLOAT, None))
         graph = helper.make_graph(
             self.nodes,
             self.name,
             inputs,
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
+            outputs,
             self.initializers,
         )
         return helper.make_model(

@@ -82,6 +82,7 @@ static void run_case(const char *name, unsigned threads) {
         _cleanup_(plan_freep) struct plan *plan = NULL, *other = NULL;
         _cleanup_(run_freep) struct run *run = NULL;
         _cleanup_(freep) float *output = NULL;
+        struct plan_options options = {.threads = threads};
         struct error error = ERROR_NONE;
         char directory[4096];
         int r;
@@ -91,12 +92,14 @@ static void run_case(const char *name, unsigned threads) {
         reference = npy_load(directory, "output.npy");
         r = model_open(&model, directory, NULL, &error);
         ck_assert_msg(r == 0, "%s", error.text);
+        options.height = input.dims[model_input(model).channels_last ? 1 : 2];
+        options.width = input.dims[model_input(model).channels_last ? 2 : 3];
         /* A plan of another batch, where the model allows one: what it leaves behind must not show. */
-        if (plan_new(&other, model, &(struct plan_options){.batch = input.dims[0] + 1, .threads = threads},
-                     NULL) == 0)
+        options.batch = input.dims[0] + 1;
+        if (plan_new(&other, model, &options, NULL) == 0)
                 plan_free(steal_ptr(&other));
-        r = plan_new(&plan, model, &(struct plan_options){.batch = input.dims[0], .threads = threads},
-                     &error);
+        options.batch = input.dims[0];
+        r = plan_new(&plan, model, &options, &error);
         ck_assert_msg(r == 0, "%s: %s", name, error.text);
         r = run_new(&run, plan, &error);
         ck_assert_msg(r == 0, "%s: %s", name, error.text);

@@ -144,6 +144,27 @@ class Starting(unittest.TestCase):
             self.assertEqual(server.wait(), 1)
             self.assertIn("NAME=PATH", server.log_path.read_text())
 
+    def test_a_model_for_one_image_at_a_time_is_served_one_by_one(self):
+        model = ROOT / "tests" / "engine" / "vectors" / "batch_of_one_fixed_by_the_file"
+        with Server("--model", str(model)) as server:
+            wait_until(lambda: any(e["event"] == "measured" for e in server.log()), "the end of measuring")
+            answers = []
+            threads = [threading.Thread(target=lambda: answers.append(server.classify())) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual({(a.status, a.json()["batch_size"]) for a in answers}, {(200, 1)})
+            costs = server.request("GET", "/v1/models/" + model.name).json()["cost_table"]
+            self.assertEqual({cost["batch"] for cost in costs}, {1})
+            self.assertNotIn("batch not available", {e["event"] for e in server.log()})
+
+    def test_a_model_for_two_images_at_a_time_is_refused_with_what_to_do(self):
+        model = ROOT / "tests" / "engine" / "vectors" / "batch_of_two_fixed_by_the_file"
+        with Server("--model", str(model), ready=False) as server:
+            self.assertEqual(server.wait(), 1)
+            self.assertIn("export it with a dynamic batch axis", server.log_path.read_text())
+
     def test_two_models_are_served(self):
         directory = str(ROOT / "models" / "efficientnet-lite0")
         with Server("--model", f"one={directory}", "--model", f"two={directory}") as server:
