@@ -193,10 +193,9 @@ static int conv_alternatives(struct alternatives *alternatives, struct lowering 
                              const struct node *node, const struct kernel_conv *spec, struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
         unsigned winograd = lowering_takes_winograd(lowering) ? conv_winograd_usual(spec) : 0;
-        const struct layout *src =
-                spec->src.dims[1] > INPUT_MAX_CHANNELS || node->channels_last
-                        ? layout_channels_last(kernels, &spec->src)
-                        : NULL;
+        const struct layout *src = spec->src.dims[1] > INPUT_MAX_CHANNELS || node->channels_last
+                                           ? layout_channels_last(kernels, &spec->src)
+                                           : NULL;
         const struct layout *dst = layout_channels_last(kernels, &spec->dst);
         bool usual = false, wide = native_best()->lanes >= WIDE_LANES;
         int r;

@@ -54,8 +54,7 @@ static const struct fused cases[] = {
         {"attention_of_three_products_with_odd_sizes",
          "Input InnerProduct InnerProduct InnerProduct Attention InnerProduct"},
         {"attention_with_gathered_heads_and_a_bias", "Input InnerProduct Attention"},
-        {"attention_in_windows_with_bias_and_mask_batch_2",
-         "Input InnerProduct Attention InnerProduct+Add"},
+        {"attention_in_windows_with_bias_and_mask_batch_2", "Input InnerProduct Attention InnerProduct+Add"},
         {"attention_in_a_grid_of_a_convolution",
          "Input Conv LayerNorm InnerProduct Attention InnerProduct+Add Conv Reorder"},
         {"attention_of_fewer_queries_than_keys",
@@ -73,8 +72,7 @@ static const struct fused cases[] = {
          "Input InnerProduct Transpose Gather Gather Gather Transpose ReduceMean MatMul Add "
          "Softmax MatMul"},
         {"attention_of_large_products", "Input InnerProduct Attention"},
-        {"attention_by_einsum",
-         "Input InnerProduct InnerProduct InnerProduct Attention Transpose"},
+        {"attention_by_einsum", "Input InnerProduct InnerProduct InnerProduct Attention Transpose"},
         {"attention_by_an_einsum_of_another_order",
          "Input InnerProduct Transpose InnerProduct Transpose InnerProduct Transpose Einsum "
          "Softmax Einsum"},
