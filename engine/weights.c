@@ -240,9 +240,14 @@ static void staging_give_back(struct weights *weights, void *staging, size_t siz
         pages_unmap(staging, size);
 }
 
+static size_t rows_of(const struct tensor *tensor) {
+        return tensor->shape.rank > 0 ? tensor->shape.dims[0] : 1;
+}
+
 static int make(const struct request *request, const void *source, void *target, struct error *error) {
-        return request->form ? request->packer(request->params, source, target, error)
-                             : reorder(request->as, request->want, source, target, error);
+        return request->form
+                       ? request->packer(request->params, 0, rows_of(request->tensor), source, target, error)
+                       : reorder(request->as, request->want, source, target, error);
 }
 
 /* All elements at once: fetched, then packed. */
@@ -272,11 +277,17 @@ struct parts {
 
 /* False: the tensor is small enough, or its form cannot be filled in parts. */
 static bool parts_of(struct parts *ret_parts, const struct request *request) {
-        struct parts parts;
+        struct parts parts = {.end = rows_of(request->tensor)};
         size_t block;
 
-        if (request->form || tensor_bytes(request->tensor) <= STAGING_MAX_BYTES)
+        if (tensor_bytes(request->tensor) <= STAGING_MAX_BYTES)
                 return false;
+        if (request->form) {
+                parts.row_elements = request->tensor->n_elements / parts.end;
+                parts.rows = STAGING_MAX_BYTES / sizeof(float) / parts.row_elements;
+                *ret_parts = parts;
+                return parts.rows > 0;
+        }
         parts.dim = layout_outermost(request->as);
         parts.end = layout_shape(request->as).dims[parts.dim];
         parts.row_elements = request->tensor->n_elements / parts.end;
@@ -293,6 +304,11 @@ static int pack_part(const struct request *request, const struct parts *parts, s
         const struct layout *as, *want;
         int r;
 
+        if (request->form) {
+                r = tensor_fetch(request->tensor, first * parts->row_elements, rows * parts->row_elements,
+                                 staging, error);
+                return r < 0 ? r : request->packer(request->params, first, rows, staging, target, error);
+        }
         r = kernels_new(&kernels, 1, error);
         if (r < 0)
                 return r;
@@ -344,6 +360,8 @@ static int pack(struct packed *packed, const struct request *request, struct err
         if (!packed->owned)
                 return error_no_memory(error);
         packed->bytes = packed->owned;
+        if (request->form)
+                memset(packed->owned, 0, request->n_bytes);
         if (as_it_is)
                 return tensor_fetch(tensor, 0, tensor->n_elements, packed->owned, error);
         if (has_aligned_data(tensor))

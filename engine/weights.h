@@ -28,11 +28,14 @@ int weights_pack(struct packed **ret_packed, struct weights *weights, struct ten
                  const struct layout *as, const struct layout *want, struct error *error);
 
 /*
- * Fills target with the form that params describe. source: the float32 elements of the tensor, row-major;
- * both are aligned to 64 bytes. Must be a function of its arguments alone: any thread that needs the form
- * calls it.
+ * Fills in what rows [first, first + n) of the tensor, its first dimension, contribute to the form that
+ * params describe; no other row may be needed for that. source: the float32 elements of these rows; target:
+ * the whole form, zeroed before the first call; aligned to 64 bytes, source too in the first call. Must be a
+ * function of its arguments alone: any thread that needs the form calls it. A large tensor comes in several
+ * calls, unless the first of them fails with ERROR_UNSUPPORTED: then all rows come at once.
  */
-typedef int weights_packer(const void *params, const float *source, void *target, struct error *error);
+typedef int weights_packer(const void *params, size_t first, size_t n, const float *source, void *target,
+                           struct error *error);
 
 /*
  * A form of bytes bytes that packer makes. form: a short key that names the function and all of params on

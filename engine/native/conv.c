@@ -183,14 +183,14 @@ size_t native_conv_weights(const struct native_conv *c) {
 }
 
 /* [set of groups, vector, kh * kw, inputs of a group, lane]: the same for all families. */
-void native_conv_pack(const struct native_conv *c, const float *source, float *target) {
+void native_conv_pack(const struct native_conv *c, size_t first, size_t n, const float *source,
+                      float *target) {
         size_t lanes = native_best()->lanes, outputs = c->outputs / c->groups,
                inputs = c->inputs / c->groups;
         size_t taps = c->window.kernel[0] * c->window.kernel[1], sets, vectors;
 
         vectors_of(c, lanes, &sets, &vectors);
-        memset(target, 0, native_conv_weights(c) * sizeof(*target));
-        for (size_t o = 0; o < c->outputs; o++) {
+        for (size_t o = first; o < first + n; o++) {
                 size_t per_set = divide_up(c->groups, sets) == 1 ? outputs : lanes;
                 size_t within = o % per_set;
                 float *vector = target + ((o / per_set) * vectors + within / lanes) * taps * inputs * lanes;
@@ -201,7 +201,7 @@ void native_conv_pack(const struct native_conv *c, const float *source, float *t
 
                         for (size_t k = 0; k < taps; k++)
                                 vector[(k * inputs + i) * lanes + within % lanes] =
-                                        source[(output * inputs + input) * taps + k];
+                                        source[((output - first) * inputs + input) * taps + k];
                 }
         }
 }

@@ -73,7 +73,8 @@ void native_conv_settle(struct native_conv *conv, size_t threads);
 /* Weights in the order that the family reads them, zeros where a vector is not full; source: [O, I / G, kh,
  * kw]. */
 size_t native_conv_weights(const struct native_conv *conv);
-void native_conv_pack(const struct native_conv *conv, const float *source, float *target);
+void native_conv_pack(const struct native_conv *conv, size_t first, size_t n, const float *source,
+                      float *target);
 
 /* bias [O], NULL where there is none; scale and shift: the prologue's; scratch: scratch_floats * threads. */
 struct native_conv_data {

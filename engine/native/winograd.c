@@ -93,13 +93,12 @@ static const double matrix_4[6][3] = {
         {0, 0, 1},
 };
 
-void winograd_pack(const struct native *native, unsigned m, size_t channels, size_t outputs,
+void winograd_pack(const struct native *native, unsigned m, size_t channels, size_t first, size_t n,
                    const float *weights, float *target) {
         const double(*g)[3] = m == 2 ? matrix_2 : matrix_4;
         size_t points = points_of(m), edge = m + 2, columns = native->gemm_columns;
 
-        memset(target, 0, winograd_weights_bytes(native, m, channels, outputs));
-        for (size_t o = 0; o < outputs; o++)
+        for (size_t o = first; o < first + n; o++)
                 for (size_t c = 0; c < channels; c++, weights += 9) {
                         float *u = target + o / columns * points * channels * columns + c * columns +
                                    o % columns;

@@ -37,9 +37,9 @@ size_t winograd_scratch_bytes(const struct winograd *winograd);
  * outputs; the last panel is filled up with zeros. */
 size_t winograd_weights_bytes(const struct native *native, unsigned m, size_t channels, size_t outputs);
 
-/* U = G g G^T from weights [O, I, 3, 3], in double precision. target: winograd_weights_bytes(), aligned to a
- * vector. */
-void winograd_pack(const struct native *native, unsigned m, size_t channels, size_t outputs,
+/* U = G g G^T of outputs [first, first + n), whose weights [n, I, 3, 3] are given, in double precision.
+ * target: of all outputs, winograd_weights_bytes(), zeroed before the first call. */
+void winograd_pack(const struct native *native, unsigned m, size_t channels, size_t first, size_t n,
                    const float *weights, float *target);
 
 /* bias: padded to a whole panel, or NULL. scratch: winograd_scratch_bytes(), aligned to 64 bytes. */

@@ -54,7 +54,8 @@ static int conv_read(struct conv *ret_conv, const struct graph *graph, const str
                 conv.b = &graph->values[node->inputs[2]];
                 if (!conv.b->constant)
                         return error_set(error, ERROR_UNSUPPORTED, "a bias that is computed");
-                if (conv.b->dtype != DTYPE_F32 || conv.b->constant->n_elements != w->dims[0])
+                if (conv.b->dtype != DTYPE_F32 || conv.b->shape.rank != 1 ||
+                    conv.b->shape.dims[0] != w->dims[0])
                         return error_set(error, ERROR_INVALID, "bias '%s' must be float32 [%zu]",
                                          conv.b->name, w->dims[0]);
         }

@@ -61,17 +61,10 @@ int conv_maps(struct lowering *lowering, const struct node *node, const struct c
         return 0;
 }
 
-struct vector {
-        size_t n, padded;
-};
-
-/* Code of our own reads whole vectors of the bias. */
-static int pack_vector(const void *params, const float *source, void *target, struct error *error) {
-        const struct vector *vector = params;
-
-        (void)error;
-        memset(target, 0, vector->padded * sizeof(float));
-        memcpy(target, source, vector->n * sizeof(float));
+/* Code of our own reads whole vectors of the bias: behind it the form stays zero. */
+static int pack_vector(_unused_ const void *params, size_t first, size_t n, const float *source,
+                       void *target, _unused_ struct error *error) {
+        memcpy((float *)target + first, source, n * sizeof(float));
         return 0;
 }
 
@@ -81,7 +74,6 @@ int conv_native_lower(struct lowering *lowering, const struct node *node, const 
         const struct kernel_conv *spec = source->spec;
         struct shape weights_shape = {.rank = 1, .dims = {native->weights_bytes / sizeof(float)}};
         struct shape bias_shape = {.rank = 1, .dims = {native->bias_elements}};
-        struct vector vector = {spec->dst.dims[1], native->bias_elements};
         const struct layout *layouts[4] = {native->src.layout, layout_plain(kernels, &weights_shape),
                                            layout_plain(kernels, &bias_shape)};
         size_t last = 2 + spec->bias;
@@ -100,8 +92,8 @@ int conv_native_lower(struct lowering *lowering, const struct node *node, const 
                 r = lowering_constant_form(lowering, source->weights, native->weights_form, layouts[1],
                                            native->packer, native->packer_params, &operands[1], error);
         if (r >= 0 && spec->bias)
-                r = lowering_constant_form(lowering, source->bias, "vector", layouts[2], pack_vector,
-                                           &vector, &operands[2], error);
+                r = lowering_constant_form(lowering, source->bias, "vector", layouts[2], pack_vector, NULL,
+                                           &operands[2], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, conv_flop(spec),
                                   error);

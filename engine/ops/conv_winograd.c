@@ -10,11 +10,12 @@ static void step_run(const void *params, void *const *addresses) {
                      addresses[3 + w->bias]);
 }
 
-static int pack(const void *params, const float *source, void *target, struct error *error) {
+static int pack(const void *params, size_t first, size_t n, const float *source, void *target,
+                struct error *error) {
         const struct winograd *w = params;
 
         (void)error;
-        winograd_pack(w->native, w->m, w->channels, w->outputs, source, target);
+        winograd_pack(w->native, w->m, w->channels, first, n, source, target);
         return 0;
 }
 

@@ -32,15 +32,23 @@ static void conv_run(const void *params, void *const *addresses) {
         native_conv_run(conv, &data);
 }
 
-static int conv_pack(const void *params, const float *source, void *target, struct error *error) {
-        (void)error;
-        native_conv_pack(params, source, target);
+static int conv_pack(const void *params, size_t first, size_t n, const float *source, void *target,
+                     struct error *error) {
+        const struct native_conv *conv = params;
+
+        if (conv->order && conv->family == NATIVE_DEPTHWISE && n < conv->outputs)
+                return error_set(error, ERROR_UNSUPPORTED, "outputs in another order, in parts");
+        native_conv_pack(conv, first, n, source, target);
         return 0;
 }
 
-static int bias_pack(const void *params, const float *source, void *target, _unused_ struct error *error) {
+static int bias_pack(const void *params, _unused_ size_t first, size_t n, const float *source, void *target,
+                     struct error *error) {
         const struct native_conv *conv = params;
         float *bias = target;
+
+        if (n < conv->outputs)
+                return error_set(error, ERROR_UNSUPPORTED, "outputs in another order, in parts");
 
         for (size_t i = 0; i < conv->outputs; i++)
                 bias[i] = source[conv->order[i]];

@@ -508,13 +508,14 @@ END_TEST
 /* Forms that tests make: each element times the number in params. */
 static atomic_uint n_packings;
 
-static int multiply(const void *params, const float *source, void *target, struct error *error) {
+static int multiply(const void *params, size_t first, size_t n, const float *source, void *target,
+                    struct error *error) {
         const float *factor = params;
 
         if (*factor == 0)
                 return error_set(error, ERROR_UNSUPPORTED, "a factor of 0");
-        for (size_t i = 0; i < N_ELEMENTS; i++)
-                ((float *)target)[i] = source[i] * *factor;
+        for (size_t i = 0; i < n; i++)
+                ((float *)target)[first + i] = source[i] * *factor;
         atomic_fetch_add(&n_packings, 1);
         return 0;
 }
