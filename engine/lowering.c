@@ -312,8 +312,8 @@ int lowering_choose(struct lowering *lowering, const char *question, const char 
         const char **copies = pool_allocate(plan->pool, n, sizeof(*copies));
 
         choice.labels = copies;
-        choice.question =
-                pool_printf(plan->pool, "%s, %u threads, %s", question, plan->threads, native_best()->isa);
+        choice.question = pool_printf(plan->pool, "%.200s, %u threads, %s%s", question, plan->threads,
+                                      native_best()->isa, plan->taste.no_winograd ? ", no winograd" : "");
         if (!copies || !choice.question)
                 return error_no_memory(error);
         for (size_t i = 0; i < n; i++) {

@@ -27,8 +27,9 @@ struct kernels *lowering_kernels(struct lowering *lowering);
 
 /*
  * Which of n ways to lower the current node is taken, an index into labels. question says all that the speed
- * of each depends on, beside threads and instruction set. usual: the one to take where nothing was measured.
- * To be called once for a node, before it emits anything. labels need not outlive the call.
+ * of each depends on, beside threads and instruction set, in 200 characters. usual: the one to take where
+ * nothing was measured. To be called once for a node, before it emits anything. labels need not outlive the
+ * call.
  */
 #define LOWERING_MAX_ALTERNATIVES 12u
 int lowering_choose(struct lowering *lowering, const char *question, const char *const *labels, size_t n,

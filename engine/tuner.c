@@ -135,12 +135,14 @@ static void session_note(struct session *session, const struct plan *plan, const
 
 static int measure_variant(struct session *session, size_t variant, size_t *ret_n_variants,
                            struct error *error) {
-        struct plan_taste taste = {.variant = variant};
+        struct plan_taste taste = {.variant = variant, .no_winograd = session->plan.no_winograd};
         _cleanup_(plan_freep) struct plan *plan = NULL; /* freed after its run */
         _cleanup_(trial_release) struct trial trial = {0};
         _cleanup_(freep) uint64_t *sums = NULL;
         int r;
 
+        if (stopped(session->options))
+                return error_set(error, ERROR_INTERNAL, "stopped");
         r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = trial_init(&trial, plan, error);
@@ -256,15 +258,17 @@ static int answer_to_noise(float **ret_output, const struct plan *plan, struct e
         return 0;
 }
 
-/* Largest difference in relation to the largest of reference. */
+/* Largest difference in relation to the largest of reference; infinite where one is no number. */
 static double relative_difference(const float *reference, const float *output, size_t n) {
         double largest = 0, difference = 0;
 
         for (size_t i = 0; i < n; i++) {
                 double x = (double)reference[i], y = (double)output[i];
 
+                if (isnan(x) != isnan(y))
+                        return INFINITY;
                 largest = fmax(largest, fabs(x));
-                difference = fabs(x - y) <= difference ? difference : fabs(x - y); /* NaN counts */
+                difference = fmax(difference, x == y ? 0 : fabs(x - y)); /* fmax leaves NaN out */
         }
         return largest > 0 ? difference / largest : difference;
 }
@@ -300,6 +304,8 @@ static int check_winograd(const struct session *session, const float *output, bo
         _cleanup_(freep) float *reference = NULL;
         int r;
 
+        if (stopped(session->options))
+                return error_set(error, ERROR_INTERNAL, "stopped");
         r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
         if (r >= 0)
                 r = answer_to_noise(&reference, plan, error);
@@ -313,7 +319,7 @@ static int check_winograd(const struct session *session, const float *output, bo
  * found where that is faster, else the usual ways; *ret_output is what the tuned plan answers to noise. */
 static int judge(struct session *session, struct plan **usual, struct tuning *found,
                  struct verdict **ret_verdicts, size_t *ret_n, float **ret_output, struct error *error) {
-        struct plan_taste taste = {.tuning = found};
+        struct plan_taste taste = {.tuning = found, .no_winograd = session->plan.no_winograd};
         _cleanup_(freep) struct verdict *verdicts = NULL;
         _cleanup_(plan_freep) struct plan *tuned = NULL;
         double ratio;
@@ -347,12 +353,16 @@ static int judge(struct session *session, struct plan **usual, struct tuning *fo
 static int settle(struct session *session, struct plan **usual, struct tuning *found, struct error *error) {
         _cleanup_(freep) struct verdict *verdicts = NULL;
         _cleanup_(freep) float *output = NULL;
-        bool good;
+        bool uses_winograd = false, good = true;
         size_t n;
         int r;
 
         r = judge(session, usual, found, &verdicts, &n, &output, error);
-        if (r >= 0)
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++)
+                uses_winograd |= is_winograd(verdicts[i].label);
+        if (uses_winograd)
                 r = check_winograd(session, output, &good, error);
         if (r < 0)
                 return r;
@@ -387,9 +397,10 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads,
         _cleanup_(tuning_freep) struct tuning *found = NULL;
         int r;
 
+        const struct plan_taste usual_taste = {.no_winograd = plan_options->no_winograd};
         session.plan.batch = batch;
         session.plan.threads = threads;
-        r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
+        r = plan_new_whole(&usual, model, &session.plan, &usual_taste, error);
         if (r < 0 || is_answered(usual, plan_options->tuning))
                 return r;
         plan_free(steal_ptr(&usual));
@@ -398,7 +409,7 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads,
         if (r >= 0)
                 r = measure_variants(&session, error);
         if (r >= 0)
-                r = plan_new_whole(&usual, model, &session.plan, &(struct plan_taste){0}, error);
+                r = plan_new_whole(&usual, model, &session.plan, &usual_taste, error);
         if (r < 0)
                 return r;
         session_answer(&session, usual, found);
@@ -415,8 +426,9 @@ static int try_division(struct plan **best, size_t *best_part, size_t part_batch
         double ratio;
         int r;
 
-        r = plan_new_divided(&plan, model, options, part_batch,
-                             &(struct plan_taste){.tuning = options->tuning}, error);
+        r = plan_new_divided(
+                &plan, model, options, part_batch,
+                &(struct plan_taste){.tuning = options->tuning, .no_winograd = options->no_winograd}, error);
         if (r >= 0)
                 r = compare(&ratio, (struct plan *[]){*best, plan}, tuner, error);
         if (r < 0)
@@ -450,7 +462,9 @@ static int tune_division(struct model *model, const struct plan_options *options
                 if (r < 0)
                         return r;
         }
-        r = plan_new_whole(&best, model, options, &(struct plan_taste){.tuning = options->tuning}, error);
+        r = plan_new_whole(
+                &best, model, options,
+                &(struct plan_taste){.tuning = options->tuning, .no_winograd = options->no_winograd}, error);
         if (r >= 0 && options->threads > 1)
                 r = try_division(&best, &best_part, share, model, options, tuner, error);
         if (r >= 0 && share > 1)

@@ -19,7 +19,7 @@ struct model;
 
 enum tune_effort {
         TUNE_OFF,
-        TUNE_FAST, /* two or three runs of each alternative */
+        TUNE_FAST, /* three runs of each alternative, after one to warm up */
         TUNE_FULL, /* enough runs to tell a few percent apart on a busy machine */
 };
 

@@ -173,11 +173,19 @@ int tuning_parse_lines(struct tuning *tuning, const void *bytes, size_t size, co
         if (!line || strcmp(line, identity) != 0)
                 return error_set(error, ERROR_INVALID, "measured with something else: '%s'",
                                  line ? line : "");
+        /* All lines are looked at before the first is taken. */
+        for (const char *at = text, *newline; at < end; at = newline + 1) {
+                newline = memchr(at, '\n', (size_t)(end - at));
+                if (!newline)
+                        break;
+                if (!memchr(at, '\t', (size_t)(newline - at)))
+                        return error_set(error, ERROR_INVALID, "a line without a tab");
+        }
         while ((line = next_line(&text, end))) {
                 char *tab = strchr(line, '\t');
 
                 if (!tab)
-                        return error_set(error, ERROR_INVALID, "a line without a tab");
+                        continue;
                 *tab = '\0';
                 tuning_answer(tuning, line, tab + 1);
         }

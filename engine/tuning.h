@@ -20,7 +20,7 @@ struct tuning;
 
 #define TUNING_MAX_TEXT       256u              /* of a question or a label, with the terminating zero */
 #define TUNING_MAX_ANSWERS    4096u             /* a network has some 100 questions for each batch */
-#define TUNING_MAX_FILE_BYTES ((size_t)1 << 20) /* 4096 answers of 256 bytes */
+#define TUNING_MAX_FILE_BYTES ((size_t)3 << 20) /* 4096 answers of twice 256 bytes, and some to spare */
 
 int tuning_new(struct tuning **ret_tuning, struct error *error);
 void tuning_free(struct tuning *tuning);

@@ -53,9 +53,14 @@ static void variant_free(struct variant *variant) {
 }
 DEFINE_CLEANUP(variant)
 
-/* Gives a reference back. */
-static void release_locked(struct variant *variant) {
-        if (--variant->refs == 0)
+/* Gives a reference back; what is returned, or NULL, is to be freed once the lock is not held. */
+static struct variant *release_locked(struct variant *variant) {
+        return variant && --variant->refs == 0 ? variant : NULL;
+}
+
+static void release(struct variant *variant) {
+        variant = release_locked(variant);
+        if (variant)
                 variant_free(variant);
 }
 
@@ -109,10 +114,9 @@ int backend_open(struct backend **ret_backend, const struct server_model *source
 
 void backend_free(struct backend *backend) {
         for (unsigned i = 0; backend->held && i < backend->options.n_workers; i++)
-                if (backend->held[i])
-                        release_locked(backend->held[i]);
+                release(backend->held[i]);
         for (size_t i = 0; i < backend->n_variants; i++)
-                release_locked(backend->variants[i]);
+                release(backend->variants[i]);
         backend_discard(backend);
         free(backend->held);
         free(backend->labels);
@@ -176,7 +180,7 @@ static size_t index_locked(const struct backend *backend, size_t batch, unsigned
 }
 
 int backend_keep(struct backend *backend, struct error *error) {
-        struct variant *variant = backend->candidate;
+        struct variant *variant = backend->candidate, *dropped = NULL;
         size_t i;
         int r;
 
@@ -194,12 +198,14 @@ int backend_keep(struct backend *backend, struct error *error) {
         i = index_locked(backend, variant->batch, variant->threads);
         if (i < ARRAY_SIZE(backend->variants)) {
                 if (i < backend->n_variants)
-                        release_locked(backend->variants[i]);
+                        dropped = release_locked(backend->variants[i]);
                 else
                         backend->n_variants++;
                 backend->variants[i] = steal_ptr(&backend->candidate);
         }
         pthread_mutex_unlock(&backend->lock);
+        if (dropped)
+                variant_free(dropped);
         return backend->candidate
                        ? error_set(error, ERROR_LIMIT, "more than %zu plans", ARRAY_SIZE(backend->variants))
                        : 0;
@@ -224,7 +230,7 @@ static struct variant *find_variant(struct backend *backend, size_t batch, unsig
 
 /* The current variant, which worker holds from now on; NULL where there is none for it. */
 static struct variant *hold(struct backend *backend, unsigned worker, size_t batch, unsigned threads) {
-        struct variant *variant = NULL;
+        struct variant *variant = NULL, *dropped = NULL;
         size_t i;
 
         pthread_mutex_lock(&backend->lock);
@@ -232,11 +238,12 @@ static struct variant *hold(struct backend *backend, unsigned worker, size_t bat
         if (i < backend->n_variants && worker < backend->variants[i]->n_seats) {
                 variant = backend->variants[i];
                 variant->refs++;
-                if (backend->held[worker])
-                        release_locked(backend->held[worker]);
+                dropped = release_locked(backend->held[worker]);
                 backend->held[worker] = variant;
         }
         pthread_mutex_unlock(&backend->lock);
+        if (dropped)
+                variant_free(dropped);
         return variant;
 }
 

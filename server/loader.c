@@ -132,7 +132,7 @@ static void load_tuning(struct loader *loader, size_t index) {
         char identity[TUNING_MAX_TEXT];
         struct error error = ERROR_NONE;
 
-        if (context->options.tune == TUNE_OFF || !context->options.tune_cache)
+        if (!context->options.tune_cache)
                 return;
         tuner_identity(identity);
         if (tuning_load(loader->tunings[index], context->options.tune_cache, model_version(model), identity,
@@ -260,7 +260,6 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
                   LOG_TEXT("precision_why", model_precision_why(model)), LOG_TEXT("isa", cpu_isa()),
                   LOG_COUNT("weight_bytes", model_weight_bytes(model)),
                   LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
-                  LOG_NUMBER("all_threads_ms", cost_table_ms(&costs, 1, context->n_cpus)),
                   LOG_NUMBER("duration_ms", clock_ms_between(start_ns, clock_ns())));
         return 0;
 }

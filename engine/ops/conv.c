@@ -240,10 +240,11 @@ static void conv_question(char ret_text[TUNING_MAX_TEXT], const struct node *nod
         char src[SHAPE_TEXT_BYTES], op[OP_TEXT_BYTES];
 
         snprintf(ret_text, TUNING_MAX_TEXT,
-                 "%s %s to %zu, %zux%zu/%zux%zu, dilated %zux%zu, padded %jdx%jd, %zu groups",
+                 "%s %s to %zu, %zux%zu/%zux%zu, dilated %zux%zu, padded %jd:%jdx%jd:%jd, %zu groups",
                  op_text(node, op), shape_text(&spec->src, src), spec->dst.dims[1], w->kernel[0],
                  w->kernel[1], w->strides[0], w->strides[1], w->dilations[0], w->dilations[1],
-                 (intmax_t)w->pads_begin[0], (intmax_t)w->pads_begin[1], spec->groups);
+                 (intmax_t)w->pads_begin[0], (intmax_t)w->pads_end[0], (intmax_t)w->pads_begin[1],
+                 (intmax_t)w->pads_end[1], spec->groups);
 }
 
 static int conv_choose(struct lowering *lowering, const struct node *node, const struct conv_source *source,

@@ -110,6 +110,7 @@ END_TEST
 
 START_TEST(a_foreign_or_damaged_file_adds_nothing) {
         _cleanup_(tuning_freep) struct tuning *saved = new_tuning(), *loaded = new_tuning();
+        static const char partial[] = "saccade tuning 1\n" IDENTITY "\na\tb\nno tab\n";
         _cleanup_(blob_release) struct blob blob = BLOB_NONE;
         struct error error = ERROR_NONE;
         char path[128];
@@ -122,6 +123,8 @@ START_TEST(a_foreign_or_damaged_file_adds_nothing) {
 
         snprintf(path, sizeof(path), "%s/deep/er/0123.tuning", directory);
         ck_assert_int_eq(blob_read(&blob, path, TUNING_MAX_FILE_BYTES, &error), 0);
+        ck_assert_int_eq(tuning_parse_lines(loaded, partial, sizeof(partial) - 1, IDENTITY, &error),
+                         ERROR_INVALID);
         for (size_t cut = 0; cut < blob.size; cut++)
                 ck_assert_int_eq(tuning_parse(loaded, blob.bytes, cut, IDENTITY, &error), ERROR_INVALID);
         for (size_t i = 0; i < blob.size; i++) {
@@ -183,8 +186,9 @@ static void expect_equal(const float *a, const float *b, size_t n) {
         for (size_t i = 0; i < n; i++) {
                 double error = fabs((double)a[i] - (double)b[i]);
 
+                ck_assert(!isnan(error));
                 largest = fmax(largest, fabs((double)a[i]));
-                difference = error <= difference ? difference : error;
+                difference = fmax(difference, error);
         }
         ck_assert_msg(difference <= 1e-5 * largest, "%g of %g", difference, largest);
 }
@@ -239,6 +243,25 @@ START_TEST(a_tuned_plan_gives_the_same_answers_and_is_tuned_once) {
 }
 END_TEST
 
+START_TEST(answers_without_winograd_are_none_for_when_it_is_on) {
+        _cleanup_(tuning_freep) struct tuning *tuning = new_tuning();
+        struct plan_options options = {.batch = 1, .threads = 1, .tuning = tuning, .no_winograd = true};
+        _cleanup_(model_freep) struct model *model = default_model();
+        const struct tuner_options tuner = {.effort = TUNE_FAST};
+        struct error error = ERROR_NONE;
+        bool measured;
+        size_t n;
+
+        ck_assert_msg(tuner_run(model, &options, &tuner, &measured, &error) == 0, "%s", error.text);
+        ck_assert(measured);
+        n = tuning_n_answers(tuning);
+        options.no_winograd = false;
+        ck_assert_msg(tuner_run(model, &options, &tuner, &measured, &error) == 0, "%s", error.text);
+        ck_assert(measured);
+        ck_assert_uint_eq(tuning_n_answers(tuning), 2 * n);
+}
+END_TEST
+
 START_TEST(a_tuner_that_is_told_to_stop_stops) {
         _cleanup_(tuning_freep) struct tuning *tuning = new_tuning();
         _cleanup_(model_freep) struct model *model = default_model();
@@ -269,6 +292,7 @@ int main(void) {
         tcase_set_timeout(plans, 300);
         tcase_add_test(plans, a_batch_divided_among_threads_gives_the_same_answers);
         tcase_add_test(plans, a_tuned_plan_gives_the_same_answers_and_is_tuned_once);
+        tcase_add_test(plans, answers_without_winograd_are_none_for_when_it_is_on);
         tcase_add_test(plans, a_tuner_that_is_told_to_stop_stops);
         suite_add_tcase(suite, answers);
         suite_add_tcase(suite, files);
