@@ -15,6 +15,11 @@
 #define RUNS_FAST 3u
 #define RUNS_FULL 9u
 
+/* Beside serving, and before `bench` begins, so much time is spent on a plan; then what was found until then
+ * has to do. Networks that take a second a picture are not worth a minute. */
+#define BUDGET_FAST_NS ((uint64_t)6 * 1000000000u)
+#define BUDGET_FULL_NS ((uint64_t)120 * 1000000000u)
+
 /* Alternatives beyond these are rarely the fastest, and each costs a plan. */
 #define VARIANTS_FAST 5u
 
@@ -103,6 +108,7 @@ struct session {
         struct plan_options plan;
         struct tuning *tuning;
         const struct tuner_options *options;
+        uint64_t deadline_ns; /* for measuring variants */
         size_t n_choices;
         uint64_t *least_ns;
 };
@@ -113,6 +119,10 @@ static void session_release(struct session *session) {
 
 static bool stopped(const struct tuner_options *options) {
         return options->stop && atomic_load(options->stop);
+}
+
+static uint64_t budget_ns(const struct tuner_options *options) {
+        return options->effort == TUNE_FULL ? BUDGET_FULL_NS : BUDGET_FAST_NS;
 }
 
 static unsigned n_runs(const struct tuner_options *options) {
@@ -174,6 +184,8 @@ static int measure_variant(struct session *session, size_t variant, size_t *ret_
                         return r;
                 if (i > 0)
                         session_note(session, plan, trial.step_ns, sums);
+                if (i > 0 && clock_ns() > session->deadline_ns)
+                        break;
         }
         return 0;
 }
@@ -214,6 +226,7 @@ static void session_answer(const struct session *session, const struct plan *pla
 static int compare(double *ret_ratio, struct plan *const plans[2], const struct tuner_options *options,
                    struct error *error) {
         _cleanup_(trial_release) struct trial first = {0}, second = {0};
+        uint64_t deadline_ns = clock_ns() + budget_ns(options) / 4;
         int r;
 
         r = trial_init(&first, plans[0], error);
@@ -225,6 +238,8 @@ static int compare(double *ret_ratio, struct plan *const plans[2], const struct 
                 r = trial_time(&first, error);
                 if (r >= 0)
                         r = trial_time(&second, error);
+                if (i > 0 && clock_ns() > deadline_ns)
+                        break;
         }
         if (r < 0)
                 return r;
@@ -377,7 +392,8 @@ static int measure_variants(struct session *session, struct error *error) {
         int r;
 
         for (size_t variant = 0; variant == 0 || variant < n_variants; variant++) {
-                if (variant >= VARIANTS_FAST && session->options->effort != TUNE_FULL)
+                if ((variant >= VARIANTS_FAST && session->options->effort != TUNE_FULL) ||
+                    (variant > 0 && clock_ns() > session->deadline_ns))
                         break;
                 r = measure_variant(session, variant, &n_variants, error);
                 /* An alternative that cannot be made is none; the usual plan must be possible. */
@@ -405,6 +421,7 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads,
                 return r;
         plan_free(steal_ptr(&usual));
         *ret_measured = true;
+        session.deadline_ns = clock_ns() + budget_ns(options);
         r = tuning_new(&found, error);
         if (r >= 0)
                 r = measure_variants(&session, error);

@@ -19,8 +19,8 @@ struct model;
 
 enum tune_effort {
         TUNE_OFF,
-        TUNE_FAST, /* three runs of each alternative, after one to warm up */
-        TUNE_FULL, /* enough runs to tell a few percent apart on a busy machine */
+        TUNE_FAST, /* up to three runs of each alternative after one to warm up, some seconds a plan */
+        TUNE_FULL, /* enough runs to tell a few percent apart on a busy machine, two minutes at most */
 };
 
 struct tuner_options {
