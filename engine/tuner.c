@@ -330,30 +330,61 @@ static int check_winograd(const struct session *session, const float *output, bo
         return 0;
 }
 
-/* Compares the usual plan, which is freed, with one that follows found. *ret_verdicts, to be freed, are
- * found where that is faster, else the usual ways; *ret_output is what the tuned plan answers to noise. */
-static int judge(struct session *session, struct plan **usual, struct tuning *found,
-                 struct verdict **ret_verdicts, size_t *ret_n, float **ret_output, struct error *error) {
-        struct plan_taste taste = {.tuning = found, .no_winograd = session->plan.no_winograd};
-        _cleanup_(freep) struct verdict *verdicts = NULL;
-        _cleanup_(plan_freep) struct plan *tuned = NULL;
-        double ratio;
+#define JUDGE_ROUNDS 2u /* by turns, since a machine differs from itself within seconds */
+
+/* The least time of a few runs of the plan of taste, if that is less than *least_ns. */
+static int time_plan(const struct session *session, const struct plan_taste *taste, uint64_t *least_ns,
+                     struct error *error) {
+        _cleanup_(plan_freep) struct plan *plan = NULL;
+        _cleanup_(trial_release) struct trial trial = {0};
+        uint64_t deadline_ns = clock_ns() + budget_ns(session->options) / 8;
         int r;
 
-        r = plan_new_whole(&tuned, session->model, &session->plan, &taste, error);
+        r = plan_new_whole(&plan, session->model, &session->plan, taste, error);
         if (r >= 0)
-                r = compare(&ratio, (struct plan *[]){*usual, tuned}, session->options, error);
+                r = trial_init(&trial, plan, error);
+        for (unsigned i = 0; r >= 0 && i <= n_runs(session->options); i++) {
+                if (stopped(session->options))
+                        return error_set(error, ERROR_INTERNAL, "stopped");
+                r = trial_time(&trial, error);
+                if (i > 0 && clock_ns() > deadline_ns)
+                        break;
+        }
         if (r < 0)
                 return r;
-        plan_free(steal_ptr(usual));
+        *least_ns = MIN(*least_ns, trial.least_ns);
+        return 0;
+}
+
+/* Compares the usual plan with one that follows found. *ret_verdicts, to be freed, are found where that is
+ * faster, else the usual ways; *ret_output is what the tuned plan answers to noise. */
+static int judge(struct session *session, struct tuning *found, struct verdict **ret_verdicts, size_t *ret_n,
+                 float **ret_output, struct error *error) {
+        const struct plan_taste usual_taste = {.no_winograd = session->plan.no_winograd};
+        const struct plan_taste taste = {.tuning = found, .no_winograd = session->plan.no_winograd};
+        _cleanup_(freep) struct verdict *verdicts = NULL;
+        _cleanup_(plan_freep) struct plan *tuned = NULL;
+        uint64_t usual_ns = UINT64_MAX, tuned_ns = UINT64_MAX;
+        bool faster;
+        int r = 0;
+
+        for (unsigned i = 0; r >= 0 && i < JUDGE_ROUNDS; i++) {
+                r = time_plan(session, &usual_taste, &usual_ns, error);
+                if (r >= 0)
+                        r = time_plan(session, &taste, &tuned_ns, error);
+        }
+        if (r >= 0)
+                r = plan_new_whole(&tuned, session->model, &session->plan, &taste, error);
+        if (r < 0)
+                return r;
+        faster = (double)tuned_ns < (double)usual_ns * (1 - GAIN_PLAN);
         verdicts = calloc(MAX(tuned->n_choices, 1u), sizeof(*verdicts));
         if (!verdicts)
                 return error_no_memory(error);
         for (size_t i = 0; i < tuned->n_choices; i++) {
                 const struct plan_choice *choice = &tuned->choices[i];
 
-                verdict_init(&verdicts[i], choice,
-                             choice->labels[ratio < 1 - GAIN_PLAN ? choice->taken : choice->usual]);
+                verdict_init(&verdicts[i], choice, choice->labels[faster ? choice->taken : choice->usual]);
         }
         r = answer_to_noise(ret_output, tuned, error);
         if (r < 0)
@@ -363,16 +394,15 @@ static int judge(struct session *session, struct plan **usual, struct tuning *fo
         return 0;
 }
 
-/* Keeps what was found. There are never more plans at a time than the two that are compared, and those share
- * the weights that they have in common. */
-static int settle(struct session *session, struct plan **usual, struct tuning *found, struct error *error) {
+/* Keeps what was found. There is one plan at a time: memory for the weights of one is enough. */
+static int settle(struct session *session, struct tuning *found, struct error *error) {
         _cleanup_(freep) struct verdict *verdicts = NULL;
         _cleanup_(freep) float *output = NULL;
         bool uses_winograd = false, good = true;
         size_t n;
         int r;
 
-        r = judge(session, usual, found, &verdicts, &n, &output, error);
+        r = judge(session, found, &verdicts, &n, &output, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++)
@@ -430,7 +460,8 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads,
         if (r < 0)
                 return r;
         session_answer(&session, usual, found);
-        return settle(&session, &usual, found, error);
+        plan_free(steal_ptr(&usual));
+        return settle(&session, found, error);
 }
 
 /* ---- how a batch is divided ---- */
@@ -440,7 +471,7 @@ static int try_division(struct plan **best, size_t *best_part, size_t part_batch
                         const struct plan_options *options, const struct tuner_options *tuner,
                         struct error *error) {
         _cleanup_(plan_freep) struct plan *plan = NULL;
-        double ratio;
+        double ratio = 1;
         int r;
 
         r = plan_new_divided(

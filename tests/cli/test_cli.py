@@ -187,8 +187,9 @@ class WaitPolicy(unittest.TestCase):
             found = b""
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
-                found = pathlib.Path(f"/proc/{process.pid}/environ").read_bytes()
+                # In this order: what waits for stdin is not executed again any more.
                 blocked = pathlib.Path(f"/proc/{process.pid}/wchan").read_text()
+                found = pathlib.Path(f"/proc/{process.pid}/environ").read_bytes()
                 if b"OMP_WAIT_POLICY" in found or "pipe" in blocked:
                     break
             return dict(v.split(b"=", 1) for v in found.split(b"\0") if b"=" in v)

@@ -18,29 +18,29 @@ class Tuning(unittest.TestCase):
 
     def test_results_are_kept_for_the_next_start(self):
         with tempfile.TemporaryDirectory() as cache:
-            with Server("--tune-cache", cache, "--max-batch", "1") as server:
+            with Server("--tune", "fast", "--tune-cache", cache, "--max-batch", "1") as server:
                 wait_until(lambda: self.events(server, "measured"), "the end of measuring")
                 self.assertEqual(len(self.events(server, "tuned")), 1)
                 self.assertEqual(server.classify().status, 200)
             (path,) = pathlib.Path(cache).iterdir()
             kept = path.read_bytes()
-            with Server("--tune-cache", cache, "--max-batch", "1") as server:
+            with Server("--tune", "fast", "--tune-cache", cache, "--max-batch", "1") as server:
                 wait_until(lambda: self.events(server, "measured"), "the end of measuring")
                 self.assertEqual(self.events(server, "tuned"), [])
             self.assertEqual(path.read_bytes(), kept)
 
     def test_damaged_results_do_not_keep_it_from_serving(self):
         with tempfile.TemporaryDirectory() as cache:
-            with Server("--tune-cache", cache, "--max-batch", "1") as server:
+            with Server("--tune", "fast", "--tune-cache", cache, "--max-batch", "1") as server:
                 wait_until(lambda: self.events(server, "measured"), "the end of measuring")
             (path,) = pathlib.Path(cache).iterdir()
             path.write_bytes(path.read_bytes()[:-1])
-            with Server("--tune-cache", cache, "--max-batch", "1") as server:
+            with Server("--tune", "fast", "--tune-cache", cache, "--max-batch", "1") as server:
                 self.assertEqual(len(self.events(server, "tuning results not used")), 1)
                 self.assertEqual(server.classify().status, 200)
 
     def test_answers_go_on_while_plans_are_replaced(self):
-        with tempfile.TemporaryDirectory() as cache, Server("--tune-cache", cache, "--max-batch", "4") as server:
+        with tempfile.TemporaryDirectory() as cache, Server("--tune", "fast", "--tune-cache", cache, "--max-batch", "4") as server:
             statuses, stop = [], threading.Event()
 
             def client():
