@@ -57,6 +57,8 @@ class Zoo(unittest.TestCase):
 
     def check(self, name, model, onnx, side):
         options = onnxruntime.SessionOptions()
+        # The operators as the file has them: what 1.20 makes of Inception differs by half of its largest score.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
         for batch in BATCHES:
