@@ -22,6 +22,7 @@
 #define REPEAT_AT_START 1u
 /* What one image takes on all CPUs beside one, before that was measured. */
 #define EXPECTED_RATIO 0.9
+#define HARMFUL_RATIO  1.5
 
 #define REPEAT_LATER   5u
 
@@ -66,6 +67,10 @@ static int measure_all_threads(struct loader *loader, struct backend *backend, u
                 *error = m.error;
                 return m.r;
         }
+        /* Whoever computes beside us now, as another server that starts, may be gone in a second, while this
+         * decides for as long as we run: only a team that does real harm is ruled out. */
+        if (m.ratio < HARMFUL_RATIO)
+                m.ratio = MIN(m.ratio, EXPECTED_RATIO);
         cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
         return 0;
 }
