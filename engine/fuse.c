@@ -16,10 +16,6 @@ static void fusion_release(struct fusion *fusion) {
         free(fusion->producers);
 }
 
-static bool is(const struct node *node, const char *type) {
-        return node && !node_is_dead(node) && strcmp(node->type, type) == 0;
-}
-
 /* The node that makes value, or NULL. */
 static struct node *producer(const struct fusion *fusion, uint32_t value) {
         uint32_t index = value == VALUE_NONE ? VALUE_NONE : fusion->producers[value];
@@ -36,12 +32,12 @@ static struct node *only_producer(const struct fusion *fusion, const struct node
 
 /* A convolution, or what becomes one. */
 static bool is_conv(const struct fusion *fusion, const struct node *node) {
-        return is(node, "Conv") || is(node, "InnerProduct") ||
-               (is(node, "ScaleShift") && fusion->graph->values[node->inputs[0]].shape.rank == 4);
+        return node_is(node, "Conv") || node_is(node, "InnerProduct") ||
+               (node_is(node, "ScaleShift") && fusion->graph->values[node->inputs[0]].shape.rank == 4);
 }
 
 static bool takes_post_ops(const struct fusion *fusion, const struct node *node) {
-        return is_conv(fusion, node) || is(node, "Gemm");
+        return is_conv(fusion, node) || node_is(node, "Gemm");
 }
 
 /* node's work is done by into from now on, which makes node's output. */
@@ -89,7 +85,7 @@ static void fuse_silu(struct fusion *fusion, struct node *node) {
         for (size_t i = 0; i < 2; i++) {
                 struct node *sigmoid = only_producer(fusion, node, i);
 
-                if (!is(sigmoid, "Sigmoid") || sigmoid->inputs[0] != node_input(node, 1 - i))
+                if (!node_is(sigmoid, "Sigmoid") || sigmoid->inputs[0] != node_input(node, 1 - i))
                         continue;
                 node->inputs[0] = sigmoid->inputs[0];
                 node->n_inputs = 1;
@@ -142,7 +138,7 @@ static int fuse_matmul_bias(struct fusion *fusion, struct node *node, struct err
                 const struct tensor *bias = graph_input_constant(graph, node, 1 - i);
                 uint32_t *inputs;
 
-                if (!is(matmul, "MatMul") || !b || !bias ||
+                if (!node_is(matmul, "MatMul") || !b || !bias ||
                     graph->values[matmul->inputs[0]].shape.rank != 2 || b->shape.rank != 2 ||
                     bias->n_elements != b->shape.dims[1] || bias->shape.rank == 0 ||
                     bias->shape.dims[bias->shape.rank - 1] != b->shape.dims[1] || bias->dtype != DTYPE_F32 ||
@@ -202,7 +198,7 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
         int64_t begin[TENSOR_MAX_RANK], end[TENSOR_MAX_RANK];
         float value;
 
-        if (!is(pad, "Pad") || (strcmp(auto_pad, "NOTSET") != 0 && strcmp(auto_pad, "VALID") != 0) ||
+        if (!node_is(pad, "Pad") || (strcmp(auto_pad, "NOTSET") != 0 && strcmp(auto_pad, "VALID") != 0) ||
             pad_read(begin, end, &value, fusion->graph, pad, NULL) < 0 ||
             fusion->graph->values[pad->inputs[0]].shape.rank != 4 || begin[0] || begin[1] || end[0] ||
             end[1])
@@ -211,7 +207,7 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
          * added. */
         if (node_attribute_integer(node, "ceil_mode", 0) != 0)
                 return;
-        if (is(node, "MaxPool")) {
+        if (node_is(node, "MaxPool")) {
                 bool smaller = kernel && kernel->type == ATTRIBUTE_INTS && kernel->n == 2 &&
                                MAX(begin[2], end[2]) < kernel->ints[0] &&
                                MAX(begin[3], end[3]) < kernel->ints[1];
@@ -222,7 +218,7 @@ static void fuse_pad(struct fusion *fusion, struct node *node) {
         } else if (value != 0) {
                 return;
         }
-        if (is(node, "AveragePool")) {
+        if (node_is(node, "AveragePool")) {
                 /* Two kinds of padding in one window: only when the zeros of both count, or when there is
                  * one. */
                 if (has_own_pads(node))
@@ -256,12 +252,12 @@ static void mark_channels_last(const struct fusion *fusion) {
         for (size_t i = 0; i < fusion->graph->n_nodes; i++) {
                 struct node *node = &fusion->graph->nodes[i], *before;
 
-                if (!is(node, "Conv") && !is(node, "Transpose"))
+                if (!node_is(node, "Conv") && !node_is(node, "Transpose"))
                         continue;
                 before = producer(fusion, node->inputs[0]);
-                if (is(node, "Conv") && is(before, "Transpose") && is_transpose(before, from))
+                if (node_is(node, "Conv") && node_is(before, "Transpose") && is_transpose(before, from))
                         node->channels_last = true;
-                if (is(node, "Transpose") && is(before, "Conv") && is_transpose(node, to))
+                if (node_is(node, "Transpose") && node_is(before, "Conv") && is_transpose(node, to))
                         before->channels_last = true;
         }
 }
@@ -280,14 +276,14 @@ int graph_fuse(struct graph *graph, struct error *error) {
         for (size_t i = 0; i < graph->n_nodes; i++) {
                 struct node *node = &graph->nodes[i];
 
-                if (is(node, "Mul"))
+                if (node_is(node, "Mul"))
                         fuse_silu(&fusion, node);
-                if (is(node, "Conv") || is(node, "MaxPool") || is(node, "AveragePool"))
+                if (node_is(node, "Conv") || node_is(node, "MaxPool") || node_is(node, "AveragePool"))
                         fuse_pad(&fusion, node);
                 r = fuse_activation(&fusion, node, error);
-                if (r >= 0 && is(node, "Add"))
+                if (r >= 0 && node_is(node, "Add"))
                         r = fuse_matmul_bias(&fusion, node, error);
-                if (r >= 0 && is(node, "Add"))
+                if (r >= 0 && node_is(node, "Add"))
                         r = fuse_residual(&fusion, node, error);
                 if (r < 0)
                         return r;

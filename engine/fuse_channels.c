@@ -52,13 +52,9 @@ static int node_append(struct tracing *t, const struct node *node, struct error 
         return 0;
 }
 
-static bool is(const struct node *node, const char *type) {
-        return node && !node_is_dead(node) && strcmp(node->type, type) == 0;
-}
-
 /* graph_rearrange() makes views of reshapes. */
 static bool is_view(const struct node *node) {
-        return is(node, "Reshape") || is(node, "View");
+        return node_is(node, "Reshape") || node_is(node, "View");
 }
 
 static bool is_map(const struct graph *graph, uint32_t value) {
@@ -105,7 +101,7 @@ static bool is_of_rows(const struct tracing *t, uint32_t value) {
         uint32_t producer = value < t->n_values ? t->producers[value] : VALUE_NONE;
 
         for (size_t i = 0; i < ARRAY_SIZE(types) && producer != VALUE_NONE; i++)
-                if (is(&t->graph->nodes[producer], types[i]))
+                if (node_is(&t->graph->nodes[producer], types[i]))
                         return true;
         return false;
 }
@@ -174,7 +170,8 @@ static const struct node *producer(const struct tracing *t, uint32_t value) {
  * again. */
 static int trace_shuffle(struct tracing *t, const struct node *node, struct error *error) {
         const struct node *transpose = producer(t, node->inputs[0]), *reshape;
-        const struct attribute *perm = is(transpose, "Transpose") ? node_attribute(transpose, "perm") : NULL;
+        const struct attribute *perm =
+                node_is(transpose, "Transpose") ? node_attribute(transpose, "perm") : NULL;
         static const int64_t swapped[] = {0, 2, 1, 3, 4};
         const struct shape *seen, *x;
         struct origin *table;
@@ -392,13 +389,13 @@ static int use_ordered(struct tracing *t, struct node *node, bool depthwise, str
 }
 
 static int trace_moves(struct tracing *t, const struct node *node, struct error *error) {
-        if (is(node, "Slice"))
+        if (node_is(node, "Slice"))
                 return trace_slice(t, node, error);
-        if (is(node, "Split"))
+        if (node_is(node, "Split"))
                 return trace_split(t, node, error);
         if (is_view(node))
                 return trace_shuffle(t, node, error);
-        if (is(node, "Concat"))
+        if (node_is(node, "Concat"))
                 return trace_concat(t, node, error);
         return 0;
 }
@@ -416,7 +413,7 @@ static int trace_node(struct tracing *t, struct node node, struct error *error) 
                 /* Whoever computes with its result reads past this node. */
                 if (t->origins[node.outputs[0]])
                         return node_append(t, &node, error);
-                if (is(&node, "Conv") && t->moved[x] && conv_takes_order(t->graph, &node, &depthwise)) {
+                if (node_is(&node, "Conv") && t->moved[x] && conv_takes_order(t->graph, &node, &depthwise)) {
                         r = use_ordered(t, &node, depthwise, error);
                         if (r < 0)
                                 return r;
@@ -443,8 +440,8 @@ static bool has_moves(const struct graph *graph) {
         for (size_t i = 0; i < graph->n_nodes; i++) {
                 const struct node *node = &graph->nodes[i];
 
-                moves |= is(node, "Slice") || is(node, "Split") || is(node, "Transpose");
-                convolutions |= is(node, "Conv");
+                moves |= node_is(node, "Slice") || node_is(node, "Split") || node_is(node, "Transpose");
+                convolutions |= node_is(node, "Conv");
         }
         return moves && convolutions;
 }

@@ -6,10 +6,6 @@
 #include "engine/operator.h"
 #include "engine/ops/families.h"
 
-static bool is(const struct node *node, const char *type) {
-        return node && !node_is_dead(node) && strcmp(node->type, type) == 0;
-}
-
 /* The gate among the factors of Mul: [N, C, 1, 1] to the other's [N, C, H, W]. SIZE_MAX: there is none. */
 static size_t gate_of(const struct graph *graph, const struct node *node) {
         for (size_t i = 0; i < 2; i++) {
@@ -28,7 +24,7 @@ static size_t gate_of(const struct graph *graph, const struct node *node) {
 /* What node does as a prologue and its operands; false: it is none. */
 static bool prologue_of(struct prologue *ret_prologue, uint32_t *ret_x, uint32_t ret_operands[2],
                         const struct graph *graph, const struct node *node) {
-        if (is(node, "Mul") && node->n_inputs == 2) {
+        if (node_is(node, "Mul") && node->n_inputs == 2) {
                 size_t gate = gate_of(graph, node);
 
                 if (gate == SIZE_MAX)
@@ -39,7 +35,7 @@ static bool prologue_of(struct prologue *ret_prologue, uint32_t *ret_x, uint32_t
                 ret_operands[1] = VALUE_NONE;
                 return true;
         }
-        if (is(node, "ScaleShift") && graph->values[node->inputs[0]].shape.rank == 4) {
+        if (node_is(node, "ScaleShift") && graph->values[node->inputs[0]].shape.rank == 4) {
                 struct prologue prologue = {
                         .kind = PROLOGUE_SCALE_SHIFT, .low = -INFINITY, .high = INFINITY};
                 const struct post_op *op = &node->post_ops[0];
@@ -93,8 +89,9 @@ static int fuse_pair(struct graph *graph, struct node *first, struct node *secon
         uint32_t *inputs;
         const char *fused;
 
-        if (!is(first, "Conv") || first->prologue.kind != PROLOGUE_NONE || node_attribute(first, "order") ||
-            node_attribute(second, "order") || !conv_pair_fits(graph, first, second))
+        if (!node_is(first, "Conv") || first->prologue.kind != PROLOGUE_NONE ||
+            node_attribute(first, "order") || node_attribute(second, "order") ||
+            !conv_pair_fits(graph, first, second))
                 return 0;
         parts = pool_allocate(graph->pool, 2, sizeof(*parts));
         inputs = pool_allocate(graph->pool, 5, sizeof(*inputs));
@@ -135,7 +132,7 @@ int graph_fuse_inputs(struct graph *graph, struct error *error) {
                 struct node *conv = &graph->nodes[i];
                 uint32_t x = node_input(conv, 0);
 
-                if (!is(conv, "Conv") || x == VALUE_NONE || uses[x] != 1 || producers[x] == VALUE_NONE)
+                if (!node_is(conv, "Conv") || x == VALUE_NONE || uses[x] != 1 || producers[x] == VALUE_NONE)
                         continue;
                 r = fuse_input(graph, &graph->nodes[producers[x]], conv, error);
                 if (r >= 0)

@@ -312,6 +312,10 @@ bool node_is_dead(const struct node *node) {
         return !node->type;
 }
 
+bool node_is(const struct node *node, const char *type) {
+        return node && !node_is_dead(node) && strcmp(node->type, type) == 0;
+}
+
 int graph_sweep(struct graph *graph, struct error *error) {
         _cleanup_(freep) uint32_t *uses = graph_count_uses(graph);
         size_t n = 0;

@@ -221,3 +221,6 @@ uint32_t *graph_find_producers(const struct graph *graph);
 int graph_sweep(struct graph *graph, struct error *error);
 void node_kill(struct node *node);
 bool node_is_dead(const struct node *node);
+
+/* Is there a node, alive, of this operator? */
+bool node_is(const struct node *node, const char *type);

@@ -25,10 +25,6 @@ _unused_ static inline void pattern_release(struct pattern *pattern) {
         free(pattern->producers);
 }
 
-static inline bool node_is(const struct node *node, const char *type) {
-        return node && !node_is_dead(node) && strcmp(node->type, type) == 0;
-}
-
 /* 0 where value came later. */
 static inline uint32_t pattern_uses(const struct pattern *pattern, uint32_t value) {
         return value < pattern->n ? pattern->uses[value] : 0;

@@ -13,17 +13,13 @@ int node_error(struct error *error, int code, const struct node *node) {
         return error_prefix(error, code, "node '%s': %s (opset %d)", node->name, node->type, node->opset);
 }
 
-static bool is(const struct node *node, const char *type) {
-        return !node_is_dead(node) && strcmp(node->type, type) == 0;
-}
-
 /* Do elements stay what they are, one by one, so that they need not be there? */
 static bool folds_unseen(const struct node *node) {
         static const char *const types[] = {"Cast",  "EyeLike", "Flatten", "Identity", "Reshape",
                                             "Shape", "Size",    "Squeeze", "Unsqueeze"};
 
         for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-                if (is(node, types[i]))
+                if (node_is(node, types[i]))
                         return true;
         return false;
 }
@@ -84,7 +80,7 @@ static void folded_release(struct folded *folded) {
 }
 
 static bool can_fold(const struct graph *graph, const struct node *node) {
-        bool shape_only = is(node, "Shape") || is(node, "Size") || is(node, "EyeLike");
+        bool shape_only = node_is(node, "Shape") || node_is(node, "Size") || node_is(node, "EyeLike");
 
         if (!node->op->fold || node_output(node, 0) == VALUE_NONE)
                 return false;
@@ -253,8 +249,8 @@ static bool conv_takes_scale(const struct graph *graph, const struct node *conv,
                              const struct tensor *scale) {
         const struct tensor *w = graph_input_constant(graph, conv, 1);
 
-        return is(conv, "Conv") && w && w->dtype == DTYPE_F32 && w->shape.rank == 4 && w->n_elements > 0 &&
-               w->shape.dims[0] == scale->n_elements &&
+        return node_is(conv, "Conv") && w && w->dtype == DTYPE_F32 && w->shape.rank == 4 &&
+               w->n_elements > 0 && w->shape.dims[0] == scale->n_elements &&
                (node_input(conv, 2) == VALUE_NONE || floats_of(graph, conv, 2, scale->n_elements));
 }
 
@@ -400,13 +396,13 @@ int graph_simplify(struct graph *graph, struct error *error) {
                         return r;
                 if (folded)
                         continue;
-                if (is(node, "Dropout")) {
+                if (node_is(node, "Dropout")) {
                         r = dropout_check(graph, node, error);
                         if (r < 0)
                                 return node_error(error, r, node);
                 }
-                if ((is(node, "Identity") || is(node, "Dropout")) && node_input(node, 0) != VALUE_NONE &&
-                    node_output(node, 0) != VALUE_NONE &&
+                if ((node_is(node, "Identity") || node_is(node, "Dropout")) &&
+                    node_input(node, 0) != VALUE_NONE && node_output(node, 0) != VALUE_NONE &&
                     (node_output(node, 1) == VALUE_NONE || uses[node->outputs[1]] == 0)) {
                         /* The uses of the output are now uses of the input, in place of the node's own. */
                         uses[node->inputs[0]] += uses[node->outputs[0]] - 1;
@@ -415,11 +411,11 @@ int graph_simplify(struct graph *graph, struct error *error) {
                         continue;
                 }
                 r = 0;
-                if (is(node, "BatchNormalization") && node_output(node, 0) != VALUE_NONE)
+                if (node_is(node, "BatchNormalization") && node_output(node, 0) != VALUE_NONE)
                         r = simplify_batch_normalization(graph, node, uses, producers, &aliases, error);
-                else if (is(node, "Gemm"))
+                else if (node_is(node, "Gemm"))
                         r = simplify_gemm(graph, node, error);
-                else if (is(node, "Mul") && node_output(node, 0) != VALUE_NONE)
+                else if (node_is(node, "Mul") && node_output(node, 0) != VALUE_NONE)
                         r = simplify_layer_scale(graph, node, uses, producers, &aliases, error);
                 if (r < 0)
                         return node_error(error, r, node);
