@@ -4,6 +4,7 @@
 
 #include "engine/allowance.h"
 #include "engine/kernel_internal.h"
+#include "engine/team.h"
 
 /* From libgomp, with which Debian's oneDNN is built; declared here because clang brings no omp.h without its
  * own runtime. */
@@ -231,11 +232,15 @@ static int kernel_from_desc(const struct kernel **ret_kernel, struct kernels *ke
         return kernel_from_pd(ret_kernel, kernels, pd, roles, n_roles, error);
 }
 
-static dnnl_status_t md_any(dnnl_memory_desc_t *md, const struct shape *shape) {
+static dnnl_status_t md_any_of(dnnl_memory_desc_t *md, const struct shape *shape, dnnl_data_type_t type) {
         dnnl_dims_t dims;
 
         dims_from_shape(dims, shape);
-        return dnnl_memory_desc_init_by_tag(md, (int)shape->rank, dims, dnnl_f32, dnnl_format_tag_any);
+        return dnnl_memory_desc_init_by_tag(md, (int)shape->rank, dims, type, dnnl_format_tag_any);
+}
+
+static dnnl_status_t md_any(dnnl_memory_desc_t *md, const struct shape *shape) {
+        return md_any_of(md, shape, dnnl_f32);
 }
 
 /* Strides, kernel, dilations and pads of a window over height and width, in oneDNN's types. */
@@ -274,7 +279,7 @@ static int conv_describe(dnnl_convolution_desc_t *ret_desc, const struct kernel_
         if (conv->src_layout)
                 src_md = conv->src_layout->md;
         if (status == dnnl_success)
-                status = md_any(&weights_md, conv->groups > 1 ? &grouped : &weights);
+                status = md_any_of(&weights_md, conv->groups > 1 ? &grouped : &weights, src_md.data_type);
         if (status == dnnl_success)
                 status = md_any(&bias_md, &bias);
         if (status == dnnl_success)
@@ -444,7 +449,7 @@ int kernel_pool_new(const struct kernel **ret_kernel, struct kernels *kernels,
         dnnl_pooling_v2_desc_t desc;
         dnnl_status_t status;
 
-        status = md_any(&dst_md, &pool->dst);
+        status = md_any_of(&dst_md, &pool->dst, pool->src_layout->md.data_type);
         if (status == dnnl_success)
                 status = dnnl_pooling_v2_forward_desc_init(
                         &desc, dnnl_forward_inference, algs[pool->kind], &pool->src_layout->md, &dst_md,
@@ -538,13 +543,50 @@ int kernel_mean_new(const struct kernel **ret_kernel, struct kernels *kernels, c
                                 "reduction", error);
 }
 
+struct copy {
+        size_t bytes, threads;
+};
+
+struct copy_job {
+        const struct copy *copy;
+        const char *src;
+        char *dst;
+};
+
+static void copy_part(void *argument, size_t thread, size_t n_threads) {
+        const struct copy_job *job = argument;
+        size_t begin, end;
+
+        team_share(job->copy->bytes, thread, n_threads, &begin, &end);
+        memcpy(job->dst + begin, job->src + begin, end - begin);
+}
+
+static void copy_run(const void *params, void *const *addresses) {
+        const struct copy *copy = params;
+        struct copy_job job = {copy, addresses[0], addresses[1]};
+
+        if (copy->threads == 1)
+                copy_part(&job, 0, 1);
+        else
+                team_run(copy->threads, copy_part, &job);
+}
+
+#define COPY_LEAST_BYTES ((size_t)1 << 18) /* for a team: less takes a core some 10 us */
+
 int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
                        const struct layout *dst, struct error *error) {
+        struct copy copy = {.bytes = layout_bytes(src),
+                            .threads = layout_bytes(src) < COPY_LEAST_BYTES ? 1 : kernels->threads};
+        struct shape shape = layout_shape(src);
         _cleanup_(primitive_descp) dnnl_primitive_desc_t pd = NULL;
         _cleanup_(attrp) dnnl_primitive_attr_t attr = NULL;
         dnnl_status_t status;
         int r;
 
+        /* Without gaps it is one piece. */
+        if (layout_equal(src, dst) && copy.bytes == shape_elements(&shape) * dtype_bytes(layout_dtype(src)))
+                return kernel_native_new(ret_kernel, kernels, "native:copy", copy_run, &copy, sizeof(copy),
+                                         (const struct layout *[]){src, dst}, 2, error);
         r = attr_new(&attr, kernels, NULL, error);
         if (r < 0)
                 return r;
@@ -598,6 +640,10 @@ const struct layout *kernel_layout(const struct kernel *kernel, size_t arg) {
 
 const char *kernel_name(const struct kernel *kernel) {
         return kernel->name;
+}
+
+bool kernel_is_reference(const struct kernel *kernel) {
+        return !kernel->native && (strstr(kernel->name, "ref") || strncmp(kernel->name, "simple", 6) == 0);
 }
 
 size_t kernel_scratch_bytes(const struct kernel *kernel) {

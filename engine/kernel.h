@@ -3,7 +3,8 @@
  * kernel: the one place that knows oneDNN (2.6 today): the difference to 3.x fits into layout.c, kernel.c
  * and call.c.
  *
- * A layout says how a float32 tensor lies in memory. A kernel is compiled code for given layouts; it is
+ * A layout says how a tensor lies in memory, and of which type its elements are: float32 unless another one
+ * is asked for. A kernel is compiled code for given layouts; it is
  * immutable. A call binds a kernel to addresses and may be executed by one thread at a time, again and
  * again, without allocating. Layouts and kernels belong to the struct kernels that made them and live as
  * long; a struct kernels is filled by one thread. All kernels of one struct kernels are for the same number
@@ -68,6 +69,11 @@ size_t layout_pixel(const struct layout *layout);
  */
 const struct layout *layout_panels_of_32(struct kernels *kernels, const struct shape *shape);
 
+enum dtype layout_dtype(const struct layout *layout);
+
+/* The same arrangement of elements of another type: F32, BF16, F16, I32, I8 or U8. NULL stays NULL. */
+const struct layout *layout_as(struct kernels *kernels, const struct layout *layout, enum dtype dtype);
+
 bool layout_equal(const struct layout *a, const struct layout *b);
 size_t layout_bytes(const struct layout *layout);
 struct shape layout_shape(const struct layout *layout);
@@ -83,7 +89,7 @@ size_t layout_block(const struct layout *layout, size_t dim);
 const struct layout *layout_part(struct kernels *kernels, const struct layout *layout, size_t dim,
                                  size_t first, size_t n);
 
-/* "1x64x112x112 aBcd8b". */
+/* "1x64x112x112 aBcd8b", "1x64x112x112 u8 acdb". */
 #define LAYOUT_TEXT_BYTES 256u
 const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]);
 
@@ -108,6 +114,10 @@ struct kernel_post_ops {
 size_t kernel_n_args(const struct kernel *kernel);
 const struct layout *kernel_layout(const struct kernel *kernel, size_t arg);
 const char *kernel_name(const struct kernel *kernel); /* oneDNN's own name of the implementation */
+
+/* Is it one that oneDNN has for no CPU in particular ("ref:any", "simple:any", "gemm:ref")? They compute one
+ * element after the other: up to a thousand times as slow as they could be. */
+bool kernel_is_reference(const struct kernel *kernel);
 size_t kernel_scratch_bytes(const struct kernel *kernel);
 
 /* A window sliding over height and width, in this order. */
@@ -121,7 +131,8 @@ struct kernel_conv {
         size_t groups;
         struct kernel_window window;
         bool bias;
-        const struct layout *src_layout, *dst_layout; /* NULL: the kernel chooses */
+        const struct layout *src_layout,
+                *dst_layout;        /* NULL: the kernel chooses; weights are of src's type */
         const char *implementation; /* kernel_name() of one of those that can do it; NULL: oneDNN's choice */
         bool winograd;              /* by oneDNN's own Winograd filtering, which it has on AVX-512 */
         struct kernel_post_ops post_ops;
@@ -184,7 +195,8 @@ int kernel_softmax_new(const struct kernel **ret_kernel, struct kernels *kernels
 int kernel_mean_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
                     const struct shape *dst, struct error *error);
 
-/* Copies into another layout of the same shape. Arguments: src, dst. */
+/* Copies into another layout of the same shape; between float32 and bfloat16 with rounding to the nearest
+ * even one. Integers are numbers here, whatever they stand for. Arguments: src, dst. */
 int kernel_reorder_new(const struct kernel **ret_kernel, struct kernels *kernels, const struct layout *src,
                        const struct layout *dst, struct error *error);
 

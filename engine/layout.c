@@ -12,6 +12,31 @@ const struct layout *layout_from_md(struct kernels *kernels, const dnnl_memory_d
         return pool_copy(kernels->pool, md, 1, sizeof(*md));
 }
 
+static const struct {
+        enum dtype dtype;
+        dnnl_data_type_t type;
+} types[] = {{DTYPE_F32, dnnl_f32}, {DTYPE_BF16, dnnl_bf16}, {DTYPE_I32, dnnl_s32},
+             {DTYPE_I8, dnnl_s8},   {DTYPE_U8, dnnl_u8},     {DTYPE_F16, dnnl_f16}};
+
+enum dtype layout_dtype(const struct layout *layout) {
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+                if (types[i].type == layout->md.data_type)
+                        return types[i].dtype;
+        return DTYPE_F32;
+}
+
+const struct layout *layout_as(struct kernels *kernels, const struct layout *layout, enum dtype dtype) {
+        dnnl_memory_desc_t md;
+
+        if (!layout || layout_dtype(layout) == dtype)
+                return layout;
+        md = layout->md;
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+                if (types[i].dtype == dtype)
+                        md.data_type = types[i].type;
+        return layout_from_md(kernels, &md);
+}
+
 const struct layout *layout_strided(struct kernels *kernels, const struct shape *shape,
                                     const size_t *strides) {
         dnnl_memory_desc_t md;
@@ -166,6 +191,19 @@ const struct layout *layout_part(struct kernels *kernels, const struct layout *l
         return layout_from_md(kernels, &md);
 }
 
+static const char *dtype_prefix(enum dtype dtype) {
+        switch (dtype) {
+        case DTYPE_BF16:
+                return "bf16 ";
+        case DTYPE_I8:
+                return "s8 ";
+        case DTYPE_U8:
+                return "u8 ";
+        default:
+                return "";
+        }
+}
+
 /* oneDNN's own notation: letters by falling stride, capital where a block of it follows ("aBcd8b"). */
 const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYTES]) {
         const dnnl_memory_desc_t *md = &layout->md;
@@ -175,7 +213,8 @@ const char *layout_text(const struct layout *layout, char buffer[LAYOUT_TEXT_BYT
         int order[DNNL_MAX_NDIMS];
         size_t used;
 
-        used = (size_t)snprintf(buffer, LAYOUT_TEXT_BYTES, "%s ", shape_text(&shape, shape_buffer));
+        used = (size_t)snprintf(buffer, LAYOUT_TEXT_BYTES, "%s %s", shape_text(&shape, shape_buffer),
+                                dtype_prefix(layout_dtype(layout)));
         if (md->format_kind != dnnl_blocked) {
                 snprintf(buffer + used, LAYOUT_TEXT_BYTES - used, "packed");
                 return buffer;

@@ -38,6 +38,13 @@ int lowering_choose(struct lowering *lowering, const char *question, const char 
 /* Whether Winograd's filtering may be used. */
 bool lowering_takes_winograd(const struct lowering *lowering);
 
+/* Does the plan compute in bfloat16 where it can? */
+bool lowering_takes_bf16(const struct lowering *lowering);
+
+/* The type in which value is kept where its maker writes it: that of the graph, or bfloat16 (keep_bf16.h).
+ */
+enum dtype lowering_dtype(const struct lowering *lowering, uint32_t value);
+
 /* Where value is; want: the layout it must have, NULL: any. Emits a reorder where it must. */
 int lowering_use(struct lowering *lowering, uint32_t value, const struct layout *want,
                  struct operand *ret_operand, struct error *error);
@@ -50,7 +57,12 @@ int lowering_reorder(struct lowering *lowering, const struct node *node, struct 
 int lowering_copy(struct lowering *lowering, const struct node *node, struct operand from, struct operand to,
                   struct error *error);
 
-/* The layout that value has now; want for lowering_use() of another value. Never reorders. */
+/* The layout that value has now, of whatever type it is. Never reorders. */
+int lowering_layout_any(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
+                        struct error *error);
+
+/* The same in float32, as kernels want it that know nothing else; want for lowering_use() of this or another
+ * value. */
 int lowering_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
                     struct error *error);
 
@@ -58,6 +70,14 @@ int lowering_layout(struct lowering *lowering, uint32_t value, const struct layo
  * which take slices slowly or not at all. */
 int lowering_dense_layout(struct lowering *lowering, uint32_t value, const struct layout **ret_layout,
                           struct error *error);
+
+/* As lowering_dense_layout() of value, but of the type in which result is kept. */
+int lowering_dense_layout_for(struct lowering *lowering, uint32_t value, uint32_t result,
+                              const struct layout **ret_layout, struct error *error);
+
+/* May node write over operand, where one of its inputs lies? */
+bool lowering_may_overwrite(const struct lowering *lowering, const struct node *node,
+                            struct operand operand);
 
 /* As lowering_use(), but to be overwritten: value's own place where node is its last user, a copy elsewhere.
  */
@@ -68,14 +88,15 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
 int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
                       const struct layout *want, struct operand *ret_operand, struct error *error);
 
-/* A form of tensor that packer makes (weights_pack_form() in engine/weights.h), shared likewise. layout: as
- * what kernels see its bytes, of which there are layout_bytes(layout); NULL: out of memory. */
+/* A form of tensor that packer makes of elements of dtype (weights_pack_form() in engine/weights.h), shared
+ * likewise. layout: as what kernels see its bytes, of which there are layout_bytes(layout); NULL: out of
+ * memory. */
 int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
-                           const struct layout *layout, weights_packer *packer, const void *params,
-                           struct operand *ret_operand, struct error *error);
+                           const struct layout *layout, enum dtype dtype, weights_packer *packer,
+                           const void *params, struct operand *ret_operand, struct error *error);
 
-/* Where the node that makes the feature map value had best write it, channels last: its slice of the
- * concatenation that it goes into, or a new place. */
+/* Where the node that makes the feature map value had best write it, channels last and of lowering_dtype():
+ * its slice of the concatenation that it goes into, or a new place. */
 int lowering_place_pixels(struct lowering *lowering, uint32_t value, struct operand *ret_operand,
                           struct error *error);
 
@@ -88,6 +109,13 @@ int lowering_slice(struct lowering *lowering, uint32_t value, size_t first_chann
 
 /* Is value, or the same as value, at operand? */
 bool lowering_is_at(const struct lowering *lowering, uint32_t value, struct operand operand);
+
+/* Where value is the picture: quantised is made of its pixels at once, *ret_done says so. */
+int lowering_define_quantised_input(struct lowering *lowering, uint32_t value, uint32_t quantised,
+                                    bool *ret_done, struct error *error);
+
+/* Says why the step just added brings from, float32 or integers, into to, the other of the two. */
+int lowering_explain_quantise(struct lowering *lowering, uint32_t from, uint32_t to, struct error *error);
 
 /* A copy of bytes that lives as long as the plan; NULL where memory is out. */
 void *lowering_keep(struct lowering *lowering, const void *bytes, size_t n_bytes);

@@ -11,12 +11,14 @@ struct span {
 /* Slices lie channels last, so that one begins within the channels of the first pixel. Their layouts' bytes
  * are those of the whole, to which their strides lead. */
 static struct span span_of(const struct plan *plan, const struct step *step, size_t arg) {
-        struct shape shape = layout_shape(kernel_layout(step->kernel, arg));
+        const struct layout *layout = kernel_layout(step->kernel, arg);
+        size_t element = dtype_bytes(layout_dtype(layout));
+        struct shape shape = layout_shape(layout);
         struct span span = {.buffer = step->buffers[arg], .end = SPAN_ALL_END};
 
-        if (shape_elements(&shape) * sizeof(float) >= plan->buffers[span.buffer].bytes || shape.rank != 4)
+        if (shape_elements(&shape) * element >= plan->buffers[span.buffer].bytes || shape.rank != 4)
                 return span;
-        span.begin = step->offsets[arg] / sizeof(float);
+        span.begin = step->offsets[arg] / element;
         span.end = span.begin + shape.dims[1];
         return span;
 }

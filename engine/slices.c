@@ -8,15 +8,23 @@ struct slices {
         struct slice *slices; /* for each value; whole VALUE_NONE: none */
 };
 
+static bool same_meaning(const struct quantisation *a, const struct quantisation *b) {
+        return b && a->scale == b->scale && a->zero_point == b->zero_point;
+}
+
 /* Only kernels of our own write and read slices. */
 static bool is_concat_of_channels(const struct graph *graph, const struct node *node) {
         const struct value *out;
 
-        if (strcmp(node->type, "Concat") != 0 || node->n_inputs < 1 || node_output(node, 0) == VALUE_NONE)
+        if ((strcmp(node->type, "Concat") != 0 && strcmp(node->type, "QConcat") != 0) ||
+            node->n_inputs < 1 || node_output(node, 0) == VALUE_NONE)
                 return false;
         out = &graph->values[node->outputs[0]];
-        if (!out->known || out->dtype != DTYPE_F32 || out->shape.rank != 4)
+        if (!out->known || (out->dtype != DTYPE_F32 && !out->quantisation) || out->shape.rank != 4)
                 return false;
+        for (size_t i = 0; i < node->n_inputs && out->quantisation; i++)
+                if (!same_meaning(out->quantisation, graph->values[node->inputs[i]].quantisation))
+                        return false;
         for (size_t i = 0; i < node->n_inputs; i++)
                 if (node->inputs[i] == VALUE_NONE || graph->values[node->inputs[i]].constant ||
                     node->inputs[i] == graph->input)

@@ -278,13 +278,13 @@ struct parts {
 /* False: the tensor is small enough, or its form cannot be filled in parts. */
 static bool parts_of(struct parts *ret_parts, const struct request *request) {
         struct parts parts = {.end = rows_of(request->tensor)};
-        size_t block;
+        size_t block, element = dtype_bytes(request->tensor->dtype);
 
         if (tensor_bytes(request->tensor) <= STAGING_MAX_BYTES)
                 return false;
         if (request->form) {
                 parts.row_elements = request->tensor->n_elements / parts.end;
-                parts.rows = STAGING_MAX_BYTES / sizeof(float) / parts.row_elements;
+                parts.rows = STAGING_MAX_BYTES / element / parts.row_elements;
                 *ret_parts = parts;
                 return parts.rows > 0;
         }
@@ -292,7 +292,7 @@ static bool parts_of(struct parts *ret_parts, const struct request *request) {
         parts.end = layout_shape(request->as).dims[parts.dim];
         parts.row_elements = request->tensor->n_elements / parts.end;
         block = layout_block(request->want, parts.dim);
-        parts.rows = STAGING_MAX_BYTES / sizeof(float) / parts.row_elements / block * block;
+        parts.rows = STAGING_MAX_BYTES / element / parts.row_elements / block * block;
         *ret_parts = parts;
         return parts.rows > 0 && parts.rows < parts.end;
 }
@@ -452,14 +452,14 @@ int weights_pack(struct packed **ret_packed, struct weights *weights, struct ten
 }
 
 int weights_pack_form(struct packed **ret_packed, struct weights *weights, struct tensor *tensor,
-                      const char *form, size_t bytes, weights_packer *packer, const void *params,
-                      struct error *error) {
+                      const char *form, size_t bytes, enum dtype dtype, weights_packer *packer,
+                      const void *params, struct error *error) {
         struct request request = {
                 .tensor = tensor, .form = form, .packer = packer, .params = params, .n_bytes = bytes};
 
-        if (tensor->dtype != DTYPE_F32)
-                return error_set(error, ERROR_UNSUPPORTED, "weights of %s; steps compute on float32",
-                                 dtype_name(tensor->dtype));
+        if (tensor->dtype != dtype)
+                return error_set(error, ERROR_UNSUPPORTED, "weights of %s; the step takes %s",
+                                 dtype_name(tensor->dtype), dtype_name(dtype));
         return obtain(ret_packed, weights, &request, error);
 }
 

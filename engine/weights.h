@@ -29,22 +29,23 @@ int weights_pack(struct packed **ret_packed, struct weights *weights, struct ten
 
 /*
  * Fills in what rows [first, first + n) of the tensor, its first dimension, contribute to the form that
- * params describe; no other row may be needed for that. source: the float32 elements of these rows; target:
- * the whole form, zeroed before the first call; aligned to 64 bytes, source too in the first call. Must be a
+ * params describe; no other row may be needed for that. source: the elements of these rows; target: the
+ * whole form, zeroed before the first call; aligned to 64 bytes, source too in the first call. Must be a
  * function of its arguments alone: any thread that needs the form calls it. A large tensor comes in several
  * calls, unless the first of them fails with ERROR_UNSUPPORTED: then all rows come at once.
  */
-typedef int weights_packer(const void *params, size_t first, size_t n, const float *source, void *target,
+typedef int weights_packer(const void *params, size_t first, size_t n, const void *source, void *target,
                            struct error *error);
 
 /*
- * A form of bytes bytes that packer makes. form: a short key that names the function and all of params on
- * which the result depends ("winograd 4x4 16o"); the same tensor, form and size are packed once. Fails with
- * ERROR_UNSUPPORTED where the tensor is not float32, and with whatever packer fails with.
+ * A form of bytes bytes that packer makes of elements of dtype. form: a short key that names the function
+ * and all of params on which the result depends ("winograd 4x4 16o"); the same tensor, form and size are
+ * packed once. Fails with ERROR_UNSUPPORTED where the tensor is of another type, and with whatever packer
+ * fails with.
  */
 int weights_pack_form(struct packed **ret_packed, struct weights *weights, struct tensor *tensor,
-                      const char *form, size_t bytes, weights_packer *packer, const void *params,
-                      struct error *error);
+                      const char *form, size_t bytes, enum dtype dtype, weights_packer *packer,
+                      const void *params, struct error *error);
 
 /* Aligned to 64 bytes; they do not move or change while there is a reference. */
 const void *packed_bytes(const struct packed *packed);

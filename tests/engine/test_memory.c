@@ -508,14 +508,14 @@ END_TEST
 /* Forms that tests make: each element times the number in params. */
 static atomic_uint n_packings;
 
-static int multiply(const void *params, size_t first, size_t n, const float *source, void *target,
+static int multiply(const void *params, size_t first, size_t n, const void *source, void *target,
                     struct error *error) {
         const float *factor = params;
 
         if (*factor == 0)
                 return error_set(error, ERROR_UNSUPPORTED, "a factor of 0");
         for (size_t i = 0; i < n; i++)
-                ((float *)target)[first + i] = source[i] * *factor;
+                ((float *)target)[first + i] = ((const float *)source)[i] * *factor;
         atomic_fetch_add(&n_packings, 1);
         return 0;
 }
@@ -547,7 +547,7 @@ static void forms_release(struct forms *forms) {
 static int form_of(struct packed **ret_packed, struct forms *forms, const char *form, float factor,
                    struct error *error) {
         return weights_pack_form(ret_packed, forms->weights, forms->tensor, form, N_ELEMENTS * sizeof(float),
-                                 multiply, &factor, error);
+                                 DTYPE_F32, multiply, &factor, error);
 }
 
 START_TEST(a_form_is_made_once_and_counted) {
@@ -596,7 +596,8 @@ START_TEST(many_forms_are_told_apart) {
                 ck_assert_int_eq(tensor_new(&tensors[i], DTYPE_F32, &shape, &error), 0);
                 tensor_set(tensors[i], 7, (double)i, 0);
                 ck_assert_int_eq(weights_pack_form(&packed[i], forms.weights, tensors[i], "x1",
-                                                   N_ELEMENTS * sizeof(float), multiply, &factor, &error),
+                                                   N_ELEMENTS * sizeof(float), DTYPE_F32, multiply, &factor,
+                                                   &error),
                                  0);
                 tensor_unref(tensors[i]); /* the form keeps it */
         }
@@ -609,7 +610,8 @@ START_TEST(many_forms_are_told_apart) {
                 struct packed *again;
 
                 ck_assert_int_eq(weights_pack_form(&again, forms.weights, tensors[i], "x1",
-                                                   N_ELEMENTS * sizeof(float), multiply, &factor, &error),
+                                                   N_ELEMENTS * sizeof(float), DTYPE_F32, multiply, &factor,
+                                                   &error),
                                  0);
                 ck_assert_ptr_eq(again, packed[i]);
                 packed_unref(again);
