@@ -14,7 +14,7 @@
 
 /* ---- what fits ---- */
 
-static bool epilogue_read(struct native_epilogue *ret_epilogue, const struct kernel_post_ops *ops) {
+bool native_epilogue_read(struct native_epilogue *ret_epilogue, const struct kernel_post_ops *ops) {
         struct native_epilogue e = {.low = -INFINITY, .high = INFINITY};
         size_t i = 0;
 
@@ -110,7 +110,7 @@ bool native_conv_read(struct native_conv *ret_conv, const struct kernel_conv *co
                 .bias = conv->bias,
         };
 
-        if (!native->conv[0] || !epilogue_read(&c.epilogue, &conv->post_ops) ||
+        if (!native->conv[0] || !native_epilogue_read(&c.epilogue, &conv->post_ops) ||
             !family_of(&c, native->lanes))
                 return false;
         *ret_conv = c;

@@ -36,6 +36,9 @@ struct native_epilogue {
         bool sum;
 };
 
+/* False: post-ops that are none of these. */
+bool native_epilogue_read(struct native_epilogue *ret_epilogue, const struct kernel_post_ops *ops);
+
 /* What happens to each input of a pointwise convolution on its way. */
 enum native_prologue {
         NATIVE_AS_IS,

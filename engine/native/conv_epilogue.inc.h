@@ -1,23 +1,7 @@
 /* epilogue: what follows on results, once they are in the destination and still in the first cache. Included
  * by conv_avx2.c and conv_avx512.c. */
 
-INLINE vfloat activate(enum native_activation activation, vfloat x, float alpha, float beta) {
-        switch (activation) {
-        case NATIVE_LEAKY:
-                return v_select_negative(x, x * v_set(alpha), x);
-        case NATIVE_SIGMOID:
-                return v_sigmoid(x);
-        case NATIVE_SWISH:
-                return x * v_sigmoid(x * v_set(alpha));
-        case NATIVE_HARDSWISH:
-                return x * v_clip(v_fma(x, v_set(1.f / 6), v_set(.5f)), v_set(0), v_set(1));
-        case NATIVE_HARDSIGMOID:
-                return v_clip(v_fma(x, v_set(alpha), v_set(beta)), v_set(0), v_set(1));
-        case NATIVE_CLIP:
-                break;
-        }
-        return x;
-}
+#include "engine/native/activate.inc.h"
 
 INLINE void activate_rows_as(enum native_activation activation, const struct native_epilogue *e, float *rows,
                              size_t pixel, size_t n_rows, size_t channels) {
