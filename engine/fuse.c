@@ -1,10 +1,12 @@
 #include "engine/fuse.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "engine/operator.h"
 #include "engine/ops/families.h"
+#include "engine/ops/quantised.h"
 
 struct fusion {
         struct graph *graph;
@@ -30,9 +32,22 @@ static struct node *only_producer(const struct fusion *fusion, const struct node
         return value != VALUE_NONE && fusion->uses[value] == 1 ? producer(fusion, value) : NULL;
 }
 
+static bool is_quantised_product(const struct node *node) {
+        return node_is(node, "QConv") || node_is(node, "QInnerProduct");
+}
+
+/* Steps on integers know fewer functions than those on float32. */
+static bool takes_functions(const struct node *into, const struct eltwise *eltwise, size_t n) {
+        struct kernel_post_ops post_ops = post_ops_of(into);
+
+        for (size_t i = 0; i < n; i++)
+                post_ops.ops[post_ops.n++].eltwise = eltwise[i];
+        return !is_quantised_product(into) || q_takes_post_ops(&post_ops);
+}
+
 /* A convolution, or what becomes one. */
 static bool is_conv(const struct fusion *fusion, const struct node *node) {
-        return node_is(node, "Conv") || node_is(node, "InnerProduct") ||
+        return node_is(node, "Conv") || node_is(node, "InnerProduct") || is_quantised_product(node) ||
                (node_is(node, "ScaleShift") && fusion->graph->values[node->inputs[0]].shape.rank == 4);
 }
 
@@ -72,7 +87,7 @@ static int fuse_activation(struct fusion *fusion, struct node *node, struct erro
         size_t n = eltwise_read(eltwise, fusion->graph, node);
 
         if (n == 0 || !takes_post_ops(fusion, into) || into->n_post_ops + n > NODE_MAX_POST_OPS ||
-            has_kind_of(into, eltwise, n))
+            has_kind_of(into, eltwise, n) || !takes_functions(into, eltwise, n))
                 return 0;
         for (size_t i = 0; i < n; i++)
                 into->post_ops[into->n_post_ops++] = (struct post_op){
@@ -80,17 +95,28 @@ static int fuse_activation(struct fusion *fusion, struct node *node, struct erro
         return merge(fusion, into, node, node->type, error);
 }
 
-/* x * Sigmoid(x) */
-static void fuse_silu(struct fusion *fusion, struct node *node) {
+#define HARD_SWISH_SINCE 14
+
+/* HardSwish as it is written where the operator set has none: by the HardSigmoid of 1/6 and 1/2. */
+static bool is_part_of_hard_swish(const struct node *node) {
+        return node_is(node, "HardSigmoid") &&
+               fabsf(node_attribute_real(node, "alpha", 0.2f) - 1 / 6.f) <= FLT_EPSILON / 8 &&
+               node_attribute_real(node, "beta", 0.5f) == 0.5f;
+}
+
+/* x * Sigmoid(x), x * HardSigmoid(x) */
+static void fuse_swish(struct fusion *fusion, struct node *node) {
         for (size_t i = 0; i < 2; i++) {
                 struct node *sigmoid = only_producer(fusion, node, i);
+                bool hard = sigmoid && is_part_of_hard_swish(sigmoid);
 
-                if (!node_is(sigmoid, "Sigmoid") || sigmoid->inputs[0] != node_input(node, 1 - i))
+                if ((!node_is(sigmoid, "Sigmoid") && !hard) || sigmoid->inputs[0] != node_input(node, 1 - i))
                         continue;
                 node->inputs[0] = sigmoid->inputs[0];
                 node->n_inputs = 1;
-                node->type = "Silu";
-                node->op = operator_find_internal("Silu");
+                node->type = hard ? "HardSwish" : "Silu";
+                node->op = hard ? operator_find("", "HardSwish", HARD_SWISH_SINCE)
+                                : operator_find_internal("Silu");
                 fusion->uses[sigmoid->outputs[0]] = 0;
                 fusion->uses[sigmoid->inputs[0]]--;
                 node_kill(sigmoid);
@@ -277,7 +303,7 @@ int graph_fuse(struct graph *graph, struct error *error) {
                 struct node *node = &graph->nodes[i];
 
                 if (node_is(node, "Mul"))
-                        fuse_silu(&fusion, node);
+                        fuse_swish(&fusion, node);
                 if (node_is(node, "Conv") || node_is(node, "MaxPool") || node_is(node, "AveragePool"))
                         fuse_pad(&fusion, node);
                 r = fuse_activation(&fusion, node, error);

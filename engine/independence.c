@@ -14,6 +14,7 @@ struct tracker {
         const struct graph *graph;
         size_t batch;
         size_t *axes, *outers;
+        bool *fixed;  /* of constants alone, though not folded: weights that are integers in the file */
         size_t outer; /* of the outputs of the node that is looked at */
 };
 
@@ -30,7 +31,7 @@ static size_t axis_of_input(const struct tracker *t, const struct node *node, si
 static bool is_constant(const struct tracker *t, const struct node *node, size_t input) {
         uint32_t value = node_input(node, input);
 
-        return value == VALUE_NONE || t->graph->values[value].constant;
+        return value == VALUE_NONE || t->graph->values[value].constant || t->fixed[value];
 }
 
 static bool others_are_constant(const struct tracker *t, const struct node *node) {
@@ -295,7 +296,9 @@ static size_t axis_after(struct tracker *t, const struct node *node) {
                 return after_elementwise(t, node);
         if (infer == unary_infer || infer == math_infer || infer == activation_infer ||
             infer == clip_infer || infer == cast_infer || infer == dropout_infer ||
-            infer == identity_infer || infer == expand_infer || infer == split_infer)
+            infer == identity_infer || infer == expand_infer || infer == split_infer ||
+            infer == quantize_linear_infer || infer == dequantize_linear_infer ||
+            infer == fake_quantize_infer)
                 return after_part(t, node);
         if (infer == conv_infer || infer == pool_infer || infer == global_pool_infer ||
             infer == batch_normalization_infer || infer == instance_normalization_infer ||
@@ -332,10 +335,11 @@ int graph_is_independent(bool *ret_independent, const struct graph *graph, size_
                          struct error *error) {
         _cleanup_(freep) size_t *axes = calloc(MAX(graph->n_values, 1u), sizeof(*axes));
         _cleanup_(freep) size_t *outers = calloc(MAX(graph->n_values, 1u), sizeof(*outers));
+        _cleanup_(freep) bool *fixed = calloc(MAX(graph->n_values, 1u), sizeof(*fixed));
         struct tracker tracker = {
-                .graph = graph, .batch = batch, .axes = axes, .outers = outers, .outer = 1};
+                .graph = graph, .batch = batch, .axes = axes, .outers = outers, .fixed = fixed, .outer = 1};
 
-        if (!axes || !outers)
+        if (!axes || !outers || !fixed)
                 return error_no_memory(error);
         for (size_t i = 0; i < graph->n_values; i++) {
                 axes[i] = AXIS_NONE;
@@ -345,11 +349,13 @@ int graph_is_independent(bool *ret_independent, const struct graph *graph, size_
         for (size_t i = 0; i < graph->n_nodes; i++) {
                 const struct node *node = &graph->nodes[i];
                 size_t axis = axis_after(&tracker, node);
+                bool all = others_are_constant(&tracker, node) && is_constant(&tracker, node, 0);
 
                 for (size_t k = 0; k < node->n_outputs; k++)
                         if (node->outputs[k] != VALUE_NONE) {
                                 axes[node->outputs[k]] = axis;
                                 outers[node->outputs[k]] = tracker.outer;
+                                fixed[node->outputs[k]] = all;
                         }
         }
         *ret_independent = axes[graph->output] == 0 && graph->values[graph->output].shape.dims[0] == batch;
