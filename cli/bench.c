@@ -201,7 +201,7 @@ static int bench(const struct bench_values *v, struct error *error) {
         struct bench_result result = {0};
         int r;
 
-        r = common_open_model(&model, v->model, error);
+        r = common_open_model(&model, v->model, v->precision, NULL, error);
         if (r < 0)
                 return r;
         r = tune_plan(&tuning, model, &options, &v->tune, error);
@@ -224,9 +224,6 @@ static int bench_run(const void *values, _unused_ const struct options *options)
         struct error error = ERROR_NONE;
         int r;
 
-        r = common_check_precision((enum precision)v->precision, &error);
-        if (r < 0)
-                return common_fail("bench", EXIT_USAGE, &error);
         r = bench(v, &error);
         if (r < 0)
                 return common_fail("bench", EXIT_FAILED, &error);

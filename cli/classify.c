@@ -301,7 +301,7 @@ static int job_run(struct job *job, const struct classify_values *v, struct erro
         struct plan_options options = {.batch = 1, .threads = n_lanes > 1 ? 1 : threads};
         int r;
 
-        r = common_open_model(&model, v->model, error);
+        r = common_open_model(&model, v->model, v->precision, NULL, error);
         if (r < 0)
                 return r;
         r = tune_plan(&tuning, model, &options, &v->tune, error);
@@ -326,9 +326,6 @@ static int classify_run(const void *values, const struct options *options) {
         bool stdin_taken = false;
         int r;
 
-        r = common_check_precision((enum precision)v->precision, &error);
-        if (r < 0)
-                return common_fail("classify", EXIT_USAGE, &error);
         job.json = v->json;
         job.n_items = options_n_operands(options);
         job.items = calloc(job.n_items, sizeof(*job.items));

@@ -23,26 +23,15 @@ int common_fail(const char *command, enum exit_status status, const struct error
         return (int)status;
 }
 
-int common_check_precision(enum precision precision, struct error *error) {
-        if (precision == PRECISION_AUTO || precision == PRECISION_F32)
-                return 0;
-        return error_set(error, ERROR_UNSUPPORTED,
-                         "--precision %s: this build computes in f32 only; give f32 or auto",
-                         PRECISION_CHOICES[precision]);
-}
-
-int common_open_model(struct model **ret_model, const char *path, struct error *error) {
-        return common_open_model_watching(ret_model, path, NULL, error);
-}
-
-int common_open_model_watching(struct model **ret_model, const char *path, const struct model_watch *watch,
-                               struct error *error) {
+int common_open_model(struct model **ret_model, const char *path, int precision,
+                      const struct model_watch *watch, struct error *error) {
+        const struct model_options options = {.precision = (enum precision)precision, .watch = watch};
         struct model_source source;
 
         if (path)
-                return model_open_watching(ret_model, path, NULL, watch, error);
+                return model_open_with(ret_model, path, NULL, &options, error);
         source = embedded_model();
-        return model_open_source_watching(ret_model, &source, NULL, watch, error);
+        return model_open_source_with(ret_model, &source, NULL, &options, error);
 }
 
 static int read_stream(struct blob *ret_blob, int fd, const char *path, size_t max_bytes,

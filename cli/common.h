@@ -14,7 +14,7 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define COMMON_MAX_INPUT_BYTES  ((size_t)256 << 20) /* of an image file; beyond any limit of pixels */
 #define COMMON_MAX_TENSOR_BYTES ((size_t)4 << 30)   /* of a .npy file: 1024 images of 512 x 512 */
 
-enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_BF16, PRECISION_INT8 };
+/* In the order of enum precision. */
 extern const char *const PRECISION_CHOICES[];
 
 /* Rows of the option tables, for a values struct with fields of these names. */
@@ -36,7 +36,7 @@ extern const char *const PRECISION_CHOICES[];
         {                                                                                                   \
                 .name = "precision", .argument = "P", .type = OPTION_ENUM, .choices = PRECISION_CHOICES,    \
                 .offset = offsetof(type_, precision),                                                       \
-                .help = "arithmetic of the network; this build computes in f32"                             \
+                .help = "arithmetic of the network; auto: what the file was made for, if that is fastest"   \
         }
 #define OPTION_ROW_THREADS(type_)                                                                           \
         {                                                                                                   \
@@ -48,15 +48,10 @@ extern const char *const PRECISION_CHOICES[];
 /* The line on stderr that ends a failed command; returns status. */
 int common_fail(const char *command, enum exit_status status, const struct error *error);
 
-/* ERROR_UNSUPPORTED for a precision that this build does not have. */
-int common_check_precision(enum precision precision, struct error *error);
-
-/* path: NULL for the embedded model. */
-int common_open_model(struct model **ret_model, const char *path, struct error *error);
-
-/* watch: see engine/model.h. */
-int common_open_model_watching(struct model **ret_model, const char *path, const struct model_watch *watch,
-                               struct error *error);
+/* path: NULL for the embedded model. precision: an index in PRECISION_CHOICES. watch: see engine/model.h; or
+ * NULL. */
+int common_open_model(struct model **ret_model, const char *path, int precision,
+                      const struct model_watch *watch, struct error *error);
 
 /* A regular file, or whatever else can be read to its end; "-" is stdin. */
 int common_read_input(struct blob *ret_blob, const char *path, size_t max_bytes, struct error *error);

@@ -86,7 +86,7 @@ static int infer(const struct infer_values *v, const struct dumps *dumps, struct
         size_t dims[8], rank;
         int r;
 
-        r = common_open_model_watching(&model, v->model, &watch, error);
+        r = common_open_model(&model, v->model, v->precision, &watch, error);
         if (r < 0)
                 return r;
         r = common_read_input(&blob, v->input, COMMON_MAX_TENSOR_BYTES, error);
@@ -125,10 +125,9 @@ static int infer_run(const void *values, _unused_ const struct options *options)
         const struct infer_values *v = values;
         _cleanup_(dumps_release) struct dumps dumps = {0};
         struct error error = ERROR_NONE;
-        int r;
+        int r = 0;
 
-        r = common_check_precision((enum precision)v->precision, &error);
-        if (r == 0 && (!v->input || (!v->output && v->dump.n == 0)))
+        if (!v->input || (!v->output && v->dump.n == 0))
                 r = error_set(&error, ERROR_INVALID, "--%s is missing; see saccade infer --help",
                               v->input ? "output" : "input");
         if (r == 0)

@@ -14,7 +14,8 @@
 #include "engine/cpu.h"
 
 static const struct command *const commands[] = {
-        &COMMAND_SERVE, &COMMAND_CLASSIFY, &COMMAND_INFER, &COMMAND_BENCH, &COMMAND_INSPECT, NULL,
+        &COMMAND_SERVE,   &COMMAND_CLASSIFY, &COMMAND_INFER, &COMMAND_BENCH,
+        &COMMAND_INSPECT, &COMMAND_QUANTIZE, NULL,
 };
 
 static const struct command *find_command(const char *name) {

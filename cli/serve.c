@@ -270,9 +270,7 @@ static int serve_run(const void *values, _unused_ const struct options *options)
                 error_no_memory(&error);
                 return common_fail("serve", EXIT_FAILED, &error);
         }
-        r = common_check_precision((enum precision)v->precision, &error);
-        if (r == 0)
-                r = listen_parse(host, &server.port, v->listen, &error);
+        r = listen_parse(host, &server.port, v->listen, &error);
         if (r == 0)
                 r = list_models(list, &v->models, &error);
         if (r < 0)
@@ -280,6 +278,7 @@ static int serve_run(const void *values, _unused_ const struct options *options)
 
         server.elastic = v->elastic != ELASTIC_OFF && !v->deterministic;
         server.tune = v->deterministic ? TUNE_OFF : (enum tune_effort)v->tune.effort;
+        server.precision = (enum precision)v->precision;
         server.no_winograd = v->tune.winograd == WINOGRAD_OFF;
         tune_cache = v->deterministic ? NULL : tune_cache_directory(v->tune.cache);
         server.tune_cache = tune_cache;

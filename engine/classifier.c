@@ -28,7 +28,8 @@ enum order { ORDER_UNKNOWN, ORDER_CHANNELS_FIRST, ORDER_CHANNELS_LAST };
 /* What a node that takes the input, or what is made of it value by value, says about the order. */
 static enum order order_by_node(const struct node *node) {
         static const char *const channels_first[] = {
-                "AveragePool", "BatchNormalization", "Conv", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
+                "AveragePool", "BatchNormalization", "Conv", "GlobalAveragePool", "GlobalMaxPool",
+                "MaxPool",     "QLinearConv",
         };
 
         if (is_permutation(node, (int64_t[]){0, 3, 1, 2}))
@@ -40,8 +41,9 @@ static enum order order_by_node(const struct node *node) {
 }
 
 static bool keeps_axes(const struct node *node) {
-        static const char *const types[] = {"Add", "Cast", "Clip", "Div", "Identity",
-                                            "Mul", "Pad",  "Relu", "Sub"};
+        static const char *const types[] = {"Add",      "Cast", "Clip", "DequantizeLinear", "Div",
+                                            "Identity", "Mul",  "Pad",  "QuantizeLinear",   "Relu",
+                                            "Sub"};
 
         return is_one_of(node, types, ARRAY_SIZE(types));
 }
@@ -167,7 +169,8 @@ static bool is_written_out_softmax(const struct graph *graph, const struct node 
 
 bool classifier_gives_probabilities(const struct graph *graph, size_t batch) {
         static const char *const renaming[] = {
-                "Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
+                "Cast",     "Dequantize", "Dropout", "FakeQuantize", "Flatten",   "Identity",
+                "Quantize", "Reshape",    "Squeeze", "Transpose",    "Unsqueeze",
         };
         size_t n_classes = shape_elements(&graph->values[graph->output].shape) / batch;
         const struct node *node = producer(graph, graph->output, graph->nodes + graph->n_nodes);

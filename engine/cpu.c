@@ -76,6 +76,11 @@ bool cpu_may_use_avx512(void) {
         return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
+bool cpu_may_use_bf16(void) {
+        return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
+               dnnl_cpu_isa_avx512_core_bf16;
+}
+
 void cpu_name(char ret_name[CPU_NAME_BYTES]) {
         static const char key[] = "model name";
         FILE *file = fopen("/proc/cpuinfo", "re");

@@ -14,6 +14,7 @@ const char *cpu_isa(void);
  * either. */
 bool cpu_may_use_avx2(void);
 bool cpu_may_use_avx512(void); /* F, BW, DQ, VL */
+bool cpu_may_use_bf16(void);   /* AVX512_BF16, and all that AVX-512 means above */
 
 /* What the kernel calls the CPU ("AMD EPYC 9R14"), control characters replaced; "unknown" where it does not
  * say. */

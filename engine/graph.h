@@ -22,12 +22,28 @@
 struct attention;
 struct operator;
 
+/* What the integers of a value mean: real = scale * (integer - zero_point). */
+struct quantisation {
+        float scale;
+        int32_t zero_point;
+        const float
+                *scales; /* of weights: one for each output channel (axis 0) in place of scale, or NULL */
+        size_t n_scales;
+};
+
 struct value {
         const char *name;
         struct tensor *constant; /* a reference, or NULL where it is computed */
         bool known;              /* shape and dtype are known; always so for a constant */
         enum dtype dtype;
         struct shape shape;
+
+        /* Set by the pass of quantised.h alone; in the pool of the graph, or of the origin of a clone. NULL:
+         * the value means what it holds. */
+        const struct quantisation *quantisation;
+
+        /* Set by keep_bf16.h: steps keep this value, of float32 in the graph, in bfloat16. */
+        bool bf16;
 };
 
 enum attribute_type {

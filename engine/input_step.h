@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "engine/graph.h"
 #include "engine/image/preprocess.h"
 #include "engine/kernel.h"
 
@@ -17,12 +18,19 @@
 struct input_form {
         size_t images, channels, pixels; /* pixels: of one image */
         bool tensor_interleaved, target_interleaved;
+        bool to_bf16; /* the target is bfloat16, and interleaved */
 };
 
 /* layout: of the destination. Arguments of the kernel: struct run_input, dst. */
 int input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
                      const struct preprocess *preprocess, const struct layout *layout,
                      const struct input_form *form, struct error *error);
+
+/* The same, quantised to uint8 channels-last: saturate(round_half_even(x / scale) + zero_point). */
+int quantised_input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,
+                               const struct preprocess *preprocess, const struct layout *layout,
+                               const struct input_form *form, const struct quantisation *quantisation,
+                               struct error *error);
 
 /* The same for input number index of a network, row-major. */
 int network_input_kernel_new(const struct kernel **ret_kernel, struct kernels *kernels,

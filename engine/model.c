@@ -1,6 +1,7 @@
 #include "engine/model.h"
 
 #include <libgen.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "engine/model_config.h"
 #include "engine/model_internal.h"
 #include "engine/onnx_reader.h"
+#include "engine/precision_choice.h"
 #include "engine/simplify.h"
 #include "engine/specialise.h"
 #include "engine/version.h"
@@ -19,6 +21,7 @@
 struct model {
         struct pool *pool;
         struct graph *graph;
+        struct graph *as_read; /* of a quantised file whose precision is open, for float32; else NULL */
         struct weights *weights;
         const char *name, *output_name;
         struct version *version;
@@ -26,7 +29,10 @@ struct model {
         const char *const *labels;
         size_t n_labels, n_classes;
         size_t n_parameters, n_nodes;
-        bool channels_last; /* the input is [N, H, W, C] */
+        struct precision_choice precision;
+        bool precision_is_open; /* where it turns out to be slower, float32 is taken */
+        atomic_bool fell_back;  /* it did */
+        bool channels_last;     /* the input is [N, H, W, C] */
         bool probabilities;
 };
 
@@ -100,9 +106,10 @@ static int output_settle(struct model *model, struct error *error) {
 
 /* onnx: in place of the blob of source. */
 static int model_build(struct model **ret_model, struct source *onnx, const struct model_source *source,
-                       const char *name, const char *directory, const struct model_watch *watch,
+                       const char *name, const char *directory, const struct model_options *options,
                        struct error *error) {
         _cleanup_(model_freep) struct model *model = calloc(1, sizeof(*model));
+        const struct model_watch *watch = options ? options->watch : NULL;
         int r;
 
         if (!model)
@@ -135,7 +142,14 @@ static int model_build(struct model **ret_model, struct source *onnx, const stru
         model->n_parameters = count_parameters(model->graph);
         model->graph->output = classifier_output(model->graph, model->n_labels);
         model->output_name = model->graph->values[model->graph->output].name;
-        r = graph_simplify(model->graph, error);
+        r = precision_choose(&model->precision, options ? options->precision : PRECISION_AUTO, model->graph,
+                             error);
+        model->precision_is_open = (!options || options->precision == PRECISION_AUTO) &&
+                                   model->precision.precision != PRECISION_F32;
+        if (r >= 0 && model->precision_is_open && model->precision.precision == PRECISION_INT8)
+                r = graph_clone(&model->as_read, model->graph, error);
+        if (r >= 0)
+                r = graph_simplify(model->graph, model->precision.precision, error);
         if (r >= 0 && model->channels_last)
                 r = classifier_take_transpose(model->graph, error);
         if (r < 0)
@@ -147,21 +161,21 @@ static int model_build(struct model **ret_model, struct source *onnx, const stru
         return 0;
 }
 
-int model_open_source_watching(struct model **ret_model, const struct model_source *source, const char *name,
-                               const struct model_watch *watch, struct error *error) {
+int model_open_source_with(struct model **ret_model, const struct model_source *source, const char *name,
+                           const struct model_options *options, struct error *error) {
         _cleanup_(source_unrefp) struct source *onnx = NULL;
         int r;
 
         name = name ? name : source->name;
         r = source_borrow(&onnx, source->onnx.bytes, source->onnx.size, error);
         if (r >= 0)
-                r = model_build(ret_model, onnx, source, name, NULL, watch, error);
+                r = model_build(ret_model, onnx, source, name, NULL, options, error);
         return r < 0 ? error_prefix(error, r, "model '%s'", name) : 0;
 }
 
 int model_open_source(struct model **ret_model, const struct model_source *source, const char *name,
                       struct error *error) {
-        return model_open_source_watching(ret_model, source, name, NULL, error);
+        return model_open_source_with(ret_model, source, name, NULL, error);
 }
 
 static void configuration_release(struct model_source *source) {
@@ -198,8 +212,8 @@ static char *name_of_path(const char *path) {
         return strdup(base[0] && strcmp(base, "/") != 0 ? base : "model");
 }
 
-int model_open_watching(struct model **ret_model, const char *path, const char *name,
-                        const struct model_watch *watch, struct error *error) {
+int model_open_with(struct model **ret_model, const char *path, const char *name,
+                    const struct model_options *options, struct error *error) {
         _cleanup_(configuration_release) struct model_source source = {0};
         _cleanup_(source_unrefp) struct source *onnx = NULL;
         _cleanup_(freep) char *onnx_path = NULL, *own_name = NULL, *directory_copy = NULL;
@@ -230,17 +244,19 @@ int model_open_watching(struct model **ret_model, const char *path, const char *
                         name       ? name
                         : own_name ? own_name
                                    : "model",
-                        directory, watch, error);
+                        directory, options, error);
         return r < 0 ? error_prefix(error, r, "%s", onnx_path) : 0;
 }
 
 int model_open(struct model **ret_model, const char *path, const char *name, struct error *error) {
-        return model_open_watching(ret_model, path, name, NULL, error);
+        return model_open_with(ret_model, path, name, NULL, error);
 }
 
 void model_free(struct model *model) {
         if (model->weights)
                 weights_free(model->weights);
+        if (model->as_read)
+                graph_free(model->as_read);
         if (model->graph)
                 graph_free(model->graph);
         if (model->version)
@@ -266,14 +282,29 @@ const char *model_version(const struct model *model) {
         return version_text(model->version, &text, NULL) < 0 ? MODEL_VERSION_UNKNOWN : text;
 }
 
+bool model_may_fall_back(const struct model *model) {
+        return model->precision_is_open;
+}
+
+void model_fall_back(struct model *model) {
+        atomic_store(&model->fell_back, true);
+}
+
+enum precision model_precision_of(const struct model *model) {
+        return atomic_load(&model->fell_back) ? PRECISION_F32 : model->precision.precision;
+}
+
 const char *model_precision(const struct model *model) {
-        (void)model;
-        return "f32";
+        return precision_name(model_precision_of(model));
 }
 
 const char *model_precision_why(const struct model *model) {
-        (void)model;
-        return "float32 is the only precision that this version computes in";
+        if (!atomic_load(&model->fell_back))
+                return model->precision.why;
+        return model->precision.precision == PRECISION_INT8
+                       ? "the file is quantised, but float32 was measured to be faster on this CPU"
+                       : "the file's weights are bfloat16, but float32 was measured to be faster on this "
+                         "CPU";
 }
 
 const struct preprocess *model_preprocess(const struct model *model) {
@@ -367,6 +398,24 @@ size_t model_weight_bytes(const struct model *model) {
 
 const struct graph *model_graph(const struct model *model) {
         return model->graph;
+}
+
+int model_clone_graph(struct graph **ret_graph, const struct model *model, bool fall_back,
+                      struct error *error) {
+        _cleanup_(graph_freep) struct graph *graph = NULL;
+        int r;
+
+        if (!fall_back || !model->as_read)
+                return graph_clone(ret_graph, model->graph, error);
+        r = graph_clone(&graph, model->as_read, error);
+        if (r >= 0)
+                r = graph_simplify(graph, PRECISION_F32, error);
+        if (r >= 0 && model->channels_last)
+                r = classifier_take_transpose(graph, error);
+        if (r < 0)
+                return r;
+        *ret_graph = steal_ptr(&graph);
+        return 0;
 }
 
 struct weights *model_weights(struct model *model) {

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "engine/image/preprocess.h"
+#include "engine/precision.h"
 
 struct model;
 
@@ -37,7 +38,7 @@ int model_open_source(struct model **ret_model, const struct model_source *sourc
                       struct error *error);
 
 /*
- * As above, for looking into a network: every plan of this model keeps these values until the end of a run,
+ * For looking into a network: every plan of this model keeps these values until the end of a run,
  * for run_watched(). A name is that of a node of the file, which stands for its first output, or of a value.
  * What is watched is not fused away, so that such plans are slower. Fails with ERROR_NOT_FOUND, the nearest
  * names in the text.
@@ -46,10 +47,18 @@ struct model_watch {
         const char *const *names;
         size_t n;
 };
-int model_open_watching(struct model **ret_model, const char *path, const char *name,
-                        const struct model_watch *watch, struct error *error);
-int model_open_source_watching(struct model **ret_model, const struct model_source *source, const char *name,
-                               const struct model_watch *watch, struct error *error);
+
+/* What the CPU or the file lacks is ERROR_UNSUPPORTED. */
+struct model_options {
+        enum precision precision;
+        const struct model_watch *watch; /* or NULL */
+};
+
+/* As above, with options; NULL: all zero. */
+int model_open_with(struct model **ret_model, const char *path, const char *name,
+                    const struct model_options *options, struct error *error);
+int model_open_source_with(struct model **ret_model, const struct model_source *source, const char *name,
+                           const struct model_options *options, struct error *error);
 void model_free(struct model *model);
 DEFINE_CLEANUP(model)
 
@@ -65,8 +74,11 @@ const char *model_name(const struct model *model);
 int model_identify(const struct model *model, struct error *error);
 const char *model_version(const struct model *model);
 
-const char *model_precision(const struct model *model);     /* "f32" */
-const char *model_precision_why(const struct model *model); /* one sentence */
+/* What plans compute in, and why: with PRECISION_AUTO that may change once, where a plan was made with
+ * answers of the tuner's that say so. */
+enum precision model_precision_of(const struct model *model); /* never PRECISION_AUTO */
+const char *model_precision(const struct model *model);       /* "f32" */
+const char *model_precision_why(const struct model *model);   /* one sentence */
 const struct preprocess *model_preprocess(const struct model *model);
 
 /* The label of a class, or NULL where the model has none. */

@@ -82,7 +82,7 @@ int network_prepare(struct network *network, struct error *error) {
                 if (!input_value(network, i)->known)
                         return error_set(error, ERROR_INVALID, "input '%s' has no shape",
                                          network_input_name(network, i));
-        r = graph_simplify(network->graph, error);
+        r = graph_simplify(network->graph, PRECISION_F32, error);
         if (r >= 0)
                 r = plan_new_network(&network->plan, network->graph, network->weights, error);
         if (r >= 0)

@@ -8,9 +8,12 @@
 #include "engine/fuse.h"
 #include "engine/fuse_channels.h"
 #include "engine/fuse_input.h"
+#include "engine/fuse_quantised.h"
 #include "engine/fuse_rows.h"
 #include "engine/independence.h"
+#include "engine/keep_bf16.h"
 #include "engine/plan_internal.h"
+#include "engine/precision_choice.h"
 #include "engine/rearrange.h"
 #include "engine/specialise.h"
 
@@ -117,11 +120,13 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
         if (r >= 0)
                 r = kernels_new(&plan->kernels, plan->threads, error);
         if (r >= 0)
-                r = graph_clone(&plan->graph, model_graph(model), error);
+                r = model_clone_graph(&plan->graph, model, taste->fall_back, error);
         if (r >= 0)
                 r = graph_specialise(plan->graph, &input, error);
         if (r >= 0)
                 r = check_values(plan, error);
+        if (r >= 0)
+                r = graph_quantise_products(plan->graph, error);
         if (r >= 0)
                 r = graph_fuse_rows(plan->graph, error);
         if (r >= 0)
@@ -129,9 +134,14 @@ int plan_new_whole(struct plan **ret_plan, struct model *model, const struct pla
         if (r >= 0)
                 r = graph_fuse(plan->graph, error);
         if (r >= 0)
+                r = graph_quantise_rest(plan->graph, error);
+        /* What these two make only kernels on float32 know. */
+        if (r >= 0 && !taste->bf16)
                 r = graph_fuse_channels(plan->graph, error);
-        if (r >= 0)
+        if (r >= 0 && !taste->bf16)
                 r = graph_fuse_inputs(plan->graph, error);
+        if (r >= 0 && taste->bf16)
+                r = graph_keep_bf16(plan->graph, error);
         if (r >= 0)
                 r = plan_lower(plan, model_weights(model), error);
         weights_settle(model_weights(model));
@@ -197,8 +207,10 @@ int plan_new_divided(struct plan **ret_plan, struct model *model, const struct p
         return 0;
 }
 
-void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads) {
-        snprintf(ret_text, TUNING_MAX_TEXT, "a batch of %zu on %u threads", batch, threads);
+void plan_division_question(char ret_text[TUNING_MAX_TEXT], const struct plan_taste *taste, size_t batch,
+                            unsigned threads) {
+        snprintf(ret_text, TUNING_MAX_TEXT, "a batch of %zu on %u threads%s", batch, threads,
+                 taste->bf16 ? ", bf16" : "");
 }
 
 void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch) {
@@ -210,13 +222,13 @@ void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch) {
 
 /* Images that each thread takes at a time; 0: all work on the whole batch. As measured; else each takes its
  * share, since threads that do not wait for each other lose nothing. */
-static size_t divide(const struct plan_options *options) {
+static size_t divide(const struct plan_options *options, const struct plan_taste *taste) {
         size_t batch = options->batch, share = batch / options->threads;
         char question[TUNING_MAX_TEXT], label[TUNING_MAX_TEXT], answer[TUNING_MAX_TEXT];
 
         if (batch == 1 || batch % options->threads != 0)
                 return 0;
-        plan_division_question(question, batch, options->threads);
+        plan_division_question(question, taste, batch, options->threads);
         if (options->tuning && tuning_find(options->tuning, question, answer))
                 for (size_t part = 0; part <= share; part++) {
                         plan_division_label(label, part);
@@ -226,10 +238,24 @@ static size_t divide(const struct plan_options *options) {
         return options->threads > 1 ? share : 0;
 }
 
+struct plan_taste plan_taste_of(struct model *model, const struct plan_options *options) {
+        char answer[TUNING_MAX_TEXT];
+
+        if (model_may_fall_back(model) && options->tuning &&
+            tuning_find(options->tuning, PLAN_PRECISION_QUESTION, answer) &&
+            strcmp(answer, precision_name(PRECISION_F32)) == 0)
+                model_fall_back(model);
+        return (struct plan_taste){.tuning = options->tuning,
+                                   .no_winograd = options->no_winograd,
+                                   .bf16 = model_precision_of(model) == PRECISION_BF16,
+                                   .fall_back = model_may_fall_back(model) &&
+                                                model_precision_of(model) == PRECISION_F32};
+}
+
 int plan_new(struct plan **ret_plan, struct model *model, const struct plan_options *options,
              struct error *error) {
         struct plan_options settled = *options;
-        struct plan_taste taste = {.tuning = options->tuning, .no_winograd = options->no_winograd};
+        struct plan_taste taste = plan_taste_of(model, options);
         int64_t fixed = model_graph(model)->input_dims[0];
         size_t part;
 
@@ -237,7 +263,7 @@ int plan_new(struct plan **ret_plan, struct model *model, const struct plan_opti
         if (settled.batch == 0 || settled.batch > PLAN_MAX_BATCH)
                 return error_set(error, ERROR_LIMIT, "a batch of %zu; 1 to %u are possible", settled.batch,
                                  PLAN_MAX_BATCH);
-        part = fixed > 0 || model_graph(model)->n_watched > 0 ? 0 : divide(&settled);
+        part = fixed > 0 || model_graph(model)->n_watched > 0 ? 0 : divide(&settled, &taste);
         if (part > 0 && plan_new_divided(ret_plan, model, &settled, part, &taste, NULL) == 0)
                 return 0;
         return plan_new_whole(ret_plan, model, &settled, &taste, error);
@@ -341,6 +367,7 @@ struct plan_step plan_step(const struct plan *plan, size_t index) {
                 .source = step->source,
                 .shape = step->shape,
                 .why = step->why,
+                .is_reference = kernel_is_reference(step->kernel),
                 .class = step->class,
                 .flop = step->flop,
                 .bytes = step->bytes,

@@ -61,6 +61,7 @@ struct plan_step {
         const char *source; /* shape and layout of the first argument, "" for the input */
         const char *shape;  /* output shape and layout: "1x64x112x112 aBcd8b" */
         const char *why;    /* what a reorder or a copy is good for; NULL for other steps */
+        bool is_reference;  /* one of oneDNN's kernels for any CPU, see kernel_is_reference() */
         enum step_class class;
         double flop;  /* multiplications and additions, for the batch */
         size_t bytes; /* read and written: activations and weights */
@@ -85,7 +86,7 @@ int run_execute(struct run *run, const unsigned char *pixels, float *output, str
 /* input: float32 as the file declares it, [N, C, H, W] or [N, H, W, C], taken as it is. */
 int run_execute_tensor(struct run *run, const float *input, float *output, struct error *error);
 
-/* What the model was opened to watch (model_open_watching()), in that order. Row-major, as the file has it,
+/* What the model was opened to watch (struct model_watch), in that order. Row-major, as the file has it,
  * with up to 8 dimensions; integers became float32. Valid after a run, until the next. */
 size_t plan_n_watched(const struct plan *plan);
 size_t plan_watched_shape(const struct plan *plan, size_t index, size_t ret_dims[8]);

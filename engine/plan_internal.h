@@ -1,5 +1,5 @@
 #pragma once
-/* plan_internal: the inside of a plan, for plan.c, lowering.c and run.c alone. */
+/* plan_internal: the inside of a plan, for plan*.c, lowering*.c and run.c alone. */
 #include "engine/allowance.h"
 #include "engine/graph.h"
 #include "engine/kernel.h"
@@ -62,6 +62,8 @@ struct plan_taste {
         size_t variant; /* 0: the usual one; each choice has as many as alternatives, and the usual one
                            beyond */
         bool no_winograd;
+        bool bf16;      /* steps compute in bfloat16 where they can */
+        bool fall_back; /* float32, whatever the model would take */
 };
 
 struct plan {
@@ -101,6 +103,13 @@ struct plan {
         struct plan_place *network_outputs; /* for each output of a network that is not constant */
 };
 
+/* What options, and the precision of model, ask for; makes model fall back where its tuning says so. */
+struct plan_taste plan_taste_of(struct model *model, const struct plan_options *options);
+
+/* The question of whether a model whose precision is open is faster in that; answers are names of
+ * precisions. */
+#define PLAN_PRECISION_QUESTION "precision"
+
 /* A plan that is not divided; of options all but tuning and no_winograd, which are in taste. */
 int plan_new_whole(struct plan **ret_plan, struct model *model, const struct plan_options *options,
                    const struct plan_taste *taste, struct error *error);
@@ -125,7 +134,8 @@ int run_execute_network(struct run *run, const float *const *inputs, struct erro
 const float *run_place(const struct run *run, struct plan_place place);
 
 /* The question of how a batch is divided among threads, and the label of one answer. */
-void plan_division_question(char ret_text[TUNING_MAX_TEXT], size_t batch, unsigned threads);
+void plan_division_question(char ret_text[TUNING_MAX_TEXT], const struct plan_taste *taste, size_t batch,
+                            unsigned threads);
 void plan_division_label(char ret_text[TUNING_MAX_TEXT], size_t part_batch);
 
 /* The plan that has the steps: the part of a divided one. */

@@ -7,6 +7,7 @@
 #include "engine/operator.h"
 #include "engine/ops/families.h"
 #include "engine/origin.h"
+#include "engine/quantised.h"
 #include "engine/simplify_internal.h"
 
 int node_error(struct error *error, int code, const struct node *node) {
@@ -375,7 +376,8 @@ static int simplify_gemm(struct graph *graph, struct node *node, struct error *e
         return 0;
 }
 
-int graph_simplify(struct graph *graph, struct error *error) {
+/* keep_quantised: constants stay integers under a DequantizeLinear. */
+static int simplify_nodes(struct graph *graph, bool keep_quantised, struct error *error) {
         _cleanup_(freep) uint32_t *uses = graph_count_uses(graph);
         _cleanup_(freep) uint32_t *producers = graph_find_producers(graph);
         _cleanup_(aliases_release) struct aliases aliases = {0};
@@ -391,6 +393,8 @@ int graph_simplify(struct graph *graph, struct error *error) {
                 bool folded;
 
                 aliases_apply(&aliases, node);
+                if (keep_quantised && node_is(node, "DequantizeLinear"))
+                        continue;
                 r = graph_fold_node(graph, node, &folded, error);
                 if (r < 0)
                         return r;
@@ -422,4 +426,18 @@ int graph_simplify(struct graph *graph, struct error *error) {
         }
         aliases_apply_to_outputs(&aliases, graph);
         return graph_sweep(graph, error);
+}
+
+int graph_simplify(struct graph *graph, enum precision precision, struct error *error) {
+        bool integers = precision == PRECISION_INT8;
+        int r;
+
+        if (!graph_is_quantised(graph))
+                return simplify_nodes(graph, false, error);
+        r = simplify_nodes(graph, integers, error);
+        if (r >= 0)
+                r = graph_quantised_expand(graph, error);
+        if (r >= 0)
+                r = integers ? graph_quantised_keep(graph, error) : graph_quantised_to_float(graph, error);
+        return r < 0 ? r : simplify_nodes(graph, false, error);
 }

@@ -7,8 +7,11 @@
  */
 #include "base/error.h"
 #include "engine/graph.h"
+#include "engine/precision.h"
 
-int graph_simplify(struct graph *graph, struct error *error);
+/* precision: PRECISION_INT8 makes integer steps of what the file quantises (quantised.h); any other keeps it
+ * in float32. */
+int graph_simplify(struct graph *graph, enum precision precision, struct error *error);
 
 /* Replaces the first output of a node by a constant where all its inputs are, and kills the node. Also for a
  * Shape of which only the shape is known. *ret_folded tells. */

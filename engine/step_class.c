@@ -15,6 +15,7 @@ static const struct {
         {"Concat", STEP_MOVEMENT},
         {"ConvTranspose", STEP_CONV_OTHER},
         {"DepthToSpace", STEP_MOVEMENT},
+        {"Dequantize", STEP_CONVERSION},
         {"Expand", STEP_MOVEMENT},
         {"Flatten", STEP_MOVEMENT},
         {"Gather", STEP_MOVEMENT},
@@ -33,6 +34,13 @@ static const struct {
         {"MaxPool", STEP_POOL},
         {"MeanVarianceNormalization", STEP_NORMALISATION},
         {"Pad", STEP_MOVEMENT},
+        {"QAveragePool", STEP_POOL},
+        {"QConcat", STEP_MOVEMENT},
+        {"QGlobalAveragePool", STEP_POOL},
+        {"QInnerProduct", STEP_MATRIX},
+        {"QMaxPool", STEP_POOL},
+        {"QView", STEP_MOVEMENT},
+        {"Quantize", STEP_CONVERSION},
         {"ReduceMax", STEP_POOL},
         {"ReduceMean", STEP_POOL},
         {"ReduceMin", STEP_POOL},
@@ -68,7 +76,7 @@ enum step_class step_class_of(const struct graph *graph, const struct node *node
                 return STEP_REORDER;
         if (!node)
                 return STEP_MOVEMENT;
-        if (strcmp(node->type, "Conv") == 0)
+        if (strcmp(node->type, "Conv") == 0 || strcmp(node->type, "QConv") == 0)
                 return class_of_conv(graph, node);
         for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
                 if (strcmp(classes[i].type, node->type) == 0)
@@ -87,6 +95,7 @@ const char *step_class_name(enum step_class class) {
                 [STEP_ELEMENTWISE] = "elementwise",
                 [STEP_NORMALISATION] = "normalisation",
                 [STEP_MOVEMENT] = "data movement",
+                [STEP_CONVERSION] = "conversion",
                 [STEP_REORDER] = "reorder",
         };
 

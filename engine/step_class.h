@@ -15,6 +15,7 @@ enum step_class {
         STEP_NORMALISATION, /* BatchNormalization that is no part of a convolution, LayerNorm, Softmax, ...
                              */
         STEP_MOVEMENT,      /* Concat, Transpose, Pad, ...: what the network itself asks for; the input */
+        STEP_CONVERSION,    /* between float32 and integers */
         STEP_REORDER,       /* reorders and copies: what layouts and work in place ask for */
         STEP_N_CLASSES,
 };

@@ -10,6 +10,7 @@
 #include "engine/cpu.h"
 #include "engine/lowering.h"
 #include "engine/plan_internal.h"
+#include "engine/precision_choice.h"
 
 /* A neighbour that comes and goes makes single runs useless: the least of a few is kept. */
 #define RUNS_FAST 3u
@@ -143,14 +144,23 @@ static void session_note(struct session *session, const struct plan *plan, const
         }
 }
 
+/* Without what was measured. */
+static struct plan_taste usual_taste(const struct session *session) {
+        struct plan_taste taste = plan_taste_of(session->model, &session->plan);
+
+        taste.tuning = NULL;
+        return taste;
+}
+
 static int measure_variant(struct session *session, size_t variant, size_t *ret_n_variants,
                            struct error *error) {
-        struct plan_taste taste = {.variant = variant, .no_winograd = session->plan.no_winograd};
+        struct plan_taste taste = usual_taste(session);
         _cleanup_(plan_freep) struct plan *plan = NULL; /* freed after its run */
         _cleanup_(trial_release) struct trial trial = {0};
         _cleanup_(freep) uint64_t *sums = NULL;
         int r;
 
+        taste.variant = variant;
         if (stopped(session->options))
                 return error_set(error, ERROR_INTERNAL, "stopped");
         r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
@@ -314,11 +324,12 @@ static void verdict_init(struct verdict *verdict, const struct plan_choice *choi
 /* Whether output is what the definition of convolution gives. */
 static int check_winograd(const struct session *session, const float *output, bool *ret_good,
                           struct error *error) {
-        struct plan_taste taste = {.no_winograd = true};
+        struct plan_taste taste = usual_taste(session);
         _cleanup_(plan_freep) struct plan *plan = NULL;
         _cleanup_(freep) float *reference = NULL;
         int r;
 
+        taste.no_winograd = true;
         if (stopped(session->options))
                 return error_set(error, ERROR_INTERNAL, "stopped");
         r = plan_new_whole(&plan, session->model, &session->plan, &taste, error);
@@ -360,16 +371,17 @@ static int time_plan(const struct session *session, const struct plan_taste *tas
  * faster, else the usual ways; *ret_output is what the tuned plan answers to noise. */
 static int judge(struct session *session, struct tuning *found, struct verdict **ret_verdicts, size_t *ret_n,
                  float **ret_output, struct error *error) {
-        const struct plan_taste usual_taste = {.no_winograd = session->plan.no_winograd};
-        const struct plan_taste taste = {.tuning = found, .no_winograd = session->plan.no_winograd};
+        const struct plan_taste usual = usual_taste(session);
+        struct plan_taste taste = usual;
         _cleanup_(freep) struct verdict *verdicts = NULL;
         _cleanup_(plan_freep) struct plan *tuned = NULL;
         uint64_t usual_ns = UINT64_MAX, tuned_ns = UINT64_MAX;
         bool faster;
         int r = 0;
 
+        taste.tuning = found;
         for (unsigned i = 0; r >= 0 && i < JUDGE_ROUNDS; i++) {
-                r = time_plan(session, &usual_taste, &usual_ns, error);
+                r = time_plan(session, &usual, &usual_ns, error);
                 if (r >= 0)
                         r = time_plan(session, &taste, &tuned_ns, error);
         }
@@ -443,10 +455,12 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads,
         _cleanup_(tuning_freep) struct tuning *found = NULL;
         int r;
 
-        const struct plan_taste usual_taste = {.no_winograd = plan_options->no_winograd};
+        struct plan_taste taste;
+
         session.plan.batch = batch;
         session.plan.threads = threads;
-        r = plan_new_whole(&usual, model, &session.plan, &usual_taste, error);
+        taste = usual_taste(&session);
+        r = plan_new_whole(&usual, model, &session.plan, &taste, error);
         if (r < 0 || is_answered(usual, plan_options->tuning))
                 return r;
         plan_free(steal_ptr(&usual));
@@ -456,7 +470,7 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads,
         if (r >= 0)
                 r = measure_variants(&session, error);
         if (r >= 0)
-                r = plan_new_whole(&usual, model, &session.plan, &usual_taste, error);
+                r = plan_new_whole(&usual, model, &session.plan, &taste, error);
         if (r < 0)
                 return r;
         session_answer(&session, usual, found);
@@ -470,13 +484,12 @@ static int tune_whole(struct model *model, size_t batch, unsigned threads,
 static int try_division(struct plan **best, size_t *best_part, size_t part_batch, struct model *model,
                         const struct plan_options *options, const struct tuner_options *tuner,
                         struct error *error) {
+        const struct plan_taste taste = plan_taste_of(model, options);
         _cleanup_(plan_freep) struct plan *plan = NULL;
         double ratio = 1;
         int r;
 
-        r = plan_new_divided(
-                &plan, model, options, part_batch,
-                &(struct plan_taste){.tuning = options->tuning, .no_winograd = options->no_winograd}, error);
+        r = plan_new_divided(&plan, model, options, part_batch, &taste, error);
         if (r >= 0)
                 r = compare(&ratio, (struct plan *[]){*best, plan}, tuner, error);
         if (r < 0)
@@ -491,12 +504,13 @@ static int try_division(struct plan **best, size_t *best_part, size_t part_batch
 
 static int tune_division(struct model *model, const struct plan_options *options,
                          const struct tuner_options *tuner, bool *ret_measured, struct error *error) {
+        const struct plan_taste taste = plan_taste_of(model, options);
         size_t share = options->batch / options->threads, best_part = 0;
         char question[TUNING_MAX_TEXT], label[TUNING_MAX_TEXT];
         _cleanup_(plan_freep) struct plan *best = NULL;
         int r = 0;
 
-        plan_division_question(question, options->batch, options->threads);
+        plan_division_question(question, &taste, options->batch, options->threads);
         if (tuning_find(options->tuning, question, label))
                 return 0;
         *ret_measured = true;
@@ -510,9 +524,7 @@ static int tune_division(struct model *model, const struct plan_options *options
                 if (r < 0)
                         return r;
         }
-        r = plan_new_whole(
-                &best, model, options,
-                &(struct plan_taste){.tuning = options->tuning, .no_winograd = options->no_winograd}, error);
+        r = plan_new_whole(&best, model, options, &taste, error);
         if (r >= 0 && options->threads > 1)
                 r = try_division(&best, &best_part, share, model, options, tuner, error);
         if (r >= 0 && share > 1)
@@ -521,6 +533,34 @@ static int tune_division(struct model *model, const struct plan_options *options
                 return r;
         plan_division_label(label, best_part);
         tuning_answer(options->tuning, question, label);
+        return 0;
+}
+
+/* ---- precision ---- */
+
+/* Compares plans in the model's precision with plans in float32: by turns, one in memory at a time. */
+static int tune_precision(struct model *model, const struct plan_options *options,
+                          const struct tuner_options *tuner, bool *ret_measured, struct error *error) {
+        const struct session session = {.model = model, .plan = *options, .options = tuner};
+        struct plan_taste taste = plan_taste_of(model, options), plain = taste;
+        uint64_t kept_ns = UINT64_MAX, plain_ns = UINT64_MAX;
+        char answer[TUNING_MAX_TEXT];
+        int r = 0;
+
+        if (!model_may_fall_back(model) || tuning_find(options->tuning, PLAN_PRECISION_QUESTION, answer))
+                return 0;
+        *ret_measured = true;
+        plain.bf16 = false;
+        plain.fall_back = true;
+        for (unsigned i = 0; r >= 0 && i < JUDGE_ROUNDS; i++) {
+                r = time_plan(&session, &taste, &kept_ns, error);
+                if (r >= 0)
+                        r = time_plan(&session, &plain, &plain_ns, error);
+        }
+        if (r < 0)
+                return r;
+        tuning_answer(options->tuning, PLAN_PRECISION_QUESTION,
+                      precision_name(plain_ns < kept_ns ? PRECISION_F32 : model_precision_of(model)));
         return 0;
 }
 
@@ -534,6 +574,9 @@ int tuner_run(struct model *model, const struct plan_options *options, const str
         if (tuner->effort == TUNE_OFF)
                 return 0;
         settled.threads = MAX(settled.threads, 1u);
+        r = tune_precision(model, &settled, tuner, ret_measured, error);
+        if (r < 0)
+                return r;
         /* One thread's whole batch, or what all share where it cannot be divided. */
         if (settled.batch == 1 || settled.threads == 1 || settled.batch % settled.threads != 0 ||
             fixed > 0) {

@@ -80,6 +80,7 @@ static int collect_labels(struct backend *backend, struct error *error) {
 int backend_open(struct backend **ret_backend, const struct server_model *source,
                  const struct backend_options *options, struct error *error) {
         _cleanup_(backend_freep) struct backend *backend = NULL;
+        const struct model_options model_options = {.precision = options->precision};
         const struct preprocess *preprocess;
         int r;
 
@@ -92,9 +93,10 @@ int backend_open(struct backend **ret_backend, const struct server_model *source
         if (!backend->held)
                 return error_no_memory(error);
         if (source->path)
-                r = model_open(&backend->model, source->path, source->name, error);
+                r = model_open_with(&backend->model, source->path, source->name, &model_options, error);
         else
-                r = model_open_source(&backend->model, source->source, source->name, error);
+                r = model_open_source_with(&backend->model, source->source, source->name, &model_options,
+                                           error);
         if (r < 0)
                 return r;
 

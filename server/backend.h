@@ -22,6 +22,7 @@ struct backend_options {
         unsigned n_workers;
         struct tuning *tuning;
         bool no_winograd;
+        enum precision precision;
 };
 
 /* Fails with the errors of model_open(). */

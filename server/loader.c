@@ -203,6 +203,7 @@ static int tune_first(struct loader *loader, size_t index, struct error *error) 
         save_tuning(loader, index);
         log_event(context->log, LOG_LEVEL_INFO, "tuned",
                   LOG_TEXT("model", model_name(backend_model(backend))), LOG_COUNT("batch", 1),
+                  LOG_TEXT("precision", model_precision(backend_model(backend))),
                   LOG_NUMBER("one_thread_ms", ms), LOG_NUMBER("before_ms", before));
         return 0;
 }
@@ -236,7 +237,8 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
                 r = backend_open(&backend, &context->options.models[index],
                                  &(struct backend_options){.n_workers = context->n_cpus,
                                                            .tuning = loader->tunings[index],
-                                                           .no_winograd = context->options.no_winograd},
+                                                           .no_winograd = context->options.no_winograd,
+                                                           .precision = context->options.precision},
                                  error);
         if (r < 0)
                 return r;

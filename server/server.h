@@ -31,11 +31,12 @@ struct server_options {
         const struct server_model *models; /* the first one is the default of requests that name none */
         size_t n_models;
 
-        unsigned threads;        /* CPUs for inference; 0: cpu_count() */
-        bool elastic;            /* an image that is alone gets all CPUs; else each image gets one */
-        enum tune_effort tune;   /* what is measured beside serving, once it is ready */
-        const char *tune_cache;  /* directory where that is kept; NULL: nowhere */
-        bool no_winograd;        /* see struct plan_options */
+        unsigned threads;       /* CPUs for inference; 0: cpu_count() */
+        bool elastic;           /* an image that is alone gets all CPUs; else each image gets one */
+        enum tune_effort tune;  /* what is measured beside serving, once it is ready */
+        const char *tune_cache; /* directory where that is kept; NULL: nowhere */
+        bool no_winograd;       /* see struct plan_options */
+        enum precision precision;
         unsigned http_threads;   /* 0: chosen */
         unsigned decode_threads; /* 0: chosen */
         size_t max_batch;        /* images; 1 turns batching off */

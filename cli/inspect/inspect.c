@@ -56,7 +56,7 @@ static int inspect(const struct inspect_values *v, const char *path, struct erro
         struct plan_options options = {.threads = v->threads > 0 ? v->threads : cpu_count()};
         int r;
 
-        r = common_open_model(&view.model, path, error);
+        r = common_open_model(&view.model, path, v->precision, NULL, error);
         if (r < 0)
                 return r;
         options.batch = v->batch > 0 ? v->batch : MAX(model_input(view.model).batch, 1u);
@@ -81,10 +81,9 @@ static int inspect(const struct inspect_values *v, const char *path, struct erro
 static int inspect_run(const void *values, const struct options *options) {
         const struct inspect_values *v = values;
         struct error error = ERROR_NONE;
-        int r;
+        int r = 0;
 
-        r = common_check_precision((enum precision)v->precision, &error);
-        if (r == 0 && v->graph && !picture_knows(v->graph))
+        if (v->graph && !picture_knows(v->graph))
                 r = error_set(&error, ERROR_INVALID,
                               "--graph '%s': the name of the file must end in .svg or .dot", v->graph);
         if (r < 0)

@@ -43,6 +43,9 @@ static void add_plan(cJSON *object, const struct view *view) {
         cJSON_AddNumberToObject(object, "weight_bytes", (double)plan_weight_bytes(plan));
         cJSON_AddNumberToObject(object, "packed_weight_bytes", (double)model_weight_bytes(view->model));
         cJSON_AddNumberToObject(object, "reorders", (double)view_work_of_class(view, STEP_REORDER).n_steps);
+        cJSON_AddNumberToObject(object, "conversions",
+                                (double)view_work_of_class(view, STEP_CONVERSION).n_steps);
+        cJSON_AddNumberToObject(object, "reference_steps", (double)view_work_of_references(view).n_steps);
         if (!view->step_ms)
                 return;
         cJSON_AddNumberToObject(object, "runs", (double)view->n_runs);
@@ -103,6 +106,8 @@ static void add_steps(cJSON *object, const struct view *view) {
                 cJSON_AddStringToObject(child, "source", step.source);
                 cJSON_AddStringToObject(child, "shape", step.shape);
                 cJSON_AddStringToObject(child, "kernel", step.kernel);
+                if (step.is_reference)
+                        cJSON_AddBoolToObject(child, "reference", true);
                 if (step.why)
                         cJSON_AddStringToObject(child, "why", step.why);
                 add_sources(child, view->plan, i);

@@ -120,6 +120,7 @@ struct picture_colours picture_colours(enum step_class class) {
                 [STEP_ELEMENTWISE] = {"#fbf0cf", "#a57c12"},
                 [STEP_NORMALISATION] = {"#fde3cd", "#bb6118"},
                 [STEP_MOVEMENT] = {"#eeeeee", "#757575"},
+                [STEP_CONVERSION] = {"#f7d6ea", "#a8327d"},
                 [STEP_REORDER] = {"#fbd8d8", "#bd2f2f"},
         };
 

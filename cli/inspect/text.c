@@ -113,7 +113,8 @@ static int print_steps(const struct view *view, struct error *error) {
                     (r = table_add(table, error, "%s", step.op)) >= 0 &&
                     (r = table_add(table, error, "%s", step.node)) >= 0 &&
                     (r = table_add(table, error, "%s", step.shape)) >= 0 &&
-                    (r = table_add(table, error, "%s", view_short_kernel(step.kernel, kernel))) >= 0)
+                    (r = table_add(table, error, "%s%s", step.is_reference ? "! " : "",
+                                   view_short_kernel(step.kernel, kernel))) >= 0)
                         r = add_work(table, view, &work, error);
         }
         if (r < 0)
@@ -159,11 +160,11 @@ static int print_classes(const struct view *view, struct error *error) {
         return 0;
 }
 
-/* Each reorder must be able to say why it is there. */
-static void print_reorders(const struct view *view) {
-        struct work work = view_work_of_class(view, STEP_REORDER);
+/* Each step of some classes must be able to say why it is there. */
+static void print_reasons(const struct view *view, enum step_class class, const char *name) {
+        struct work work = view_work_of_class(view, class);
 
-        print_name("reorders");
+        print_name(name);
         printf("%zu of %zu steps", work.n_steps, plan_n_steps(view->plan));
         if (view->step_ms)
                 printf(", %.3f ms, %.1f %% of the time", work.ms, view_share(view, &work) * 100);
@@ -171,11 +172,34 @@ static void print_reorders(const struct view *view) {
         for (size_t i = 0; i < plan_n_steps(view->plan); i++) {
                 struct plan_step step = plan_step(view->plan, i);
 
-                if (step.class != STEP_REORDER)
+                if (step.class != class)
                         continue;
                 printf("  step %zu: ", i);
                 terminal_print_text(stdout, step.why ? step.why : step.op, text_width() - 15);
                 putchar('\n');
+        }
+}
+
+/* What a user should know of, and report. */
+static void print_references(const struct view *view) {
+        struct work work = view_work_of_references(view);
+
+        if (work.n_steps == 0)
+                return;
+        print_name("! reference");
+        printf("%zu of %zu steps run code of oneDNN's that is for no CPU in particular, and slow",
+               work.n_steps, plan_n_steps(view->plan));
+        if (view->step_ms)
+                printf(": %.3f ms, %.1f %% of the time", work.ms, view_share(view, &work) * 100);
+        putchar('\n');
+        for (size_t i = 0; i < plan_n_steps(view->plan); i++) {
+                struct plan_step step = plan_step(view->plan, i);
+
+                if (!step.is_reference)
+                        continue;
+                printf("  step %zu: %s by %s, '", i, step.op, step.kernel);
+                terminal_print_text(stdout, step.node, text_width() / 2);
+                printf("'\n");
         }
 }
 
@@ -203,7 +227,10 @@ int view_print_text(const struct view *view, struct error *error) {
                 r = print_classes(view, error);
         if (r < 0)
                 return r;
-        print_reorders(view);
+        print_reasons(view, STEP_REORDER, "reorders");
+        if (view_work_of_class(view, STEP_CONVERSION).n_steps > 0)
+                print_reasons(view, STEP_CONVERSION, "conversions");
+        print_references(view);
         print_memory(view);
         return 0;
 }

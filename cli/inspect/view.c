@@ -34,6 +34,15 @@ struct work view_work_of_class(const struct view *view, enum step_class class) {
         return work;
 }
 
+struct work view_work_of_references(const struct view *view) {
+        struct work work = {0};
+
+        for (size_t i = 0; i < plan_n_steps(view->plan); i++)
+                if (plan_step(view->plan, i).is_reference)
+                        work_add(&work, view, i);
+        return work;
+}
+
 struct work view_work(const struct view *view) {
         struct work work = {0};
 

@@ -35,7 +35,8 @@ struct work {
 };
 struct work view_work_of_step(const struct view *view, size_t index);
 struct work view_work_of_class(const struct view *view, enum step_class class);
-struct work view_work(const struct view *view); /* of all steps */
+struct work view_work_of_references(const struct view *view); /* steps with is_reference */
+struct work view_work(const struct view *view);               /* of all steps */
 
 double view_share(const struct view *view, const struct work *work); /* of the time, 0 to 1 */
 double work_flop_per_s(const struct work *work);

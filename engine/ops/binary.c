@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "engine/ops/bf16.h"
 #include "engine/ops/native.h"
 
 /* Functions of two elements with numpy's broadcasting, and of more, from left to right: Max, Min, Sum, Mean.
@@ -228,6 +229,13 @@ OPERATOR_LOWER(binary) {
         r = need_float(&graph->values[node->outputs[0]], error);
         if (r < 0)
                 return r;
+        if (lowering_takes_bf16(lowering)) {
+                bool done = false;
+
+                r = bf16_gate_lower(lowering, node, &done, error);
+                if (r < 0 || done)
+                        return r;
+        }
         if (!kind_of(&kind, node) || out->rank > ONEDNN_BINARY_MAX_RANK)
                 return general_lower(lowering, node, error);
 
@@ -247,7 +255,7 @@ OPERATOR_LOWER(binary) {
                 padded.dims[i] =
                         i + b_shape->rank >= out->rank ? b_shape->dims[i + b_shape->rank - out->rank] : 1;
 
-        r = lowering_dense_layout(lowering, a, &layout, error);
+        r = lowering_dense_layout_for(lowering, a, node->outputs[0], &layout, error);
         if (r < 0)
                 return r;
         b_layout = shape_equal(b_shape, out) ? layout : layout_plain(kernels, &padded);

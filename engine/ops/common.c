@@ -21,6 +21,22 @@ int need_feature_map(const struct value *value, struct error *error) {
         return need_float(value, error);
 }
 
+int need_quantised(const struct value *value, struct error *error) {
+        if (value->dtype != DTYPE_U8 || !value->quantisation)
+                return error_set(error, ERROR_INTERNAL, "'%s' is not quantised", value->name);
+        if (shape_elements(&value->shape) == 0)
+                return error_set(error, ERROR_UNSUPPORTED, "'%s' has no elements", value->name);
+        return 0;
+}
+
+int need_quantised_map(const struct value *value, struct error *error) {
+        if (value->shape.rank != 4)
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "'%s' has rank %zu; only [N, C, H, W] is supported", value->name,
+                                 value->shape.rank);
+        return need_quantised(value, error);
+}
+
 int axis_normalise(size_t *ret_axis, int64_t axis, size_t rank, struct error *error) {
         if (axis < -(int64_t)rank || axis >= (int64_t)rank)
                 return error_set(error, ERROR_INVALID, "axis %" PRId64 " of a tensor of rank %zu", axis,

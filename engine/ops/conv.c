@@ -3,19 +3,14 @@
 #include <string.h>
 
 #include "engine/native/native.h"
-#include "engine/ops/conv.h"
-#include "engine/tuning.h"
+#include "engine/ops/bf16.h"
 
 #define WIDE_LANES         16u /* AVX-512 */
 #define INPUT_MAX_CHANNELS 4u  /* a picture's, which come in either order */
 
-struct conv {
-        const struct value *x, *w, *b; /* b may be NULL */
-        struct kernel_conv spec;
-};
-
-static int conv_read(struct conv *ret_conv, const struct graph *graph, const struct node *node,
-                     struct error *error) {
+int conv_read(struct conv *ret_conv, const struct graph *graph, const struct node *node,
+              struct error *error) {
+        enum dtype weights_dtype = node_is(node, "QConv") ? DTYPE_I8 : DTYPE_F32;
         struct conv conv = {0};
         const struct attribute *kernel_shape = node_attribute(node, "kernel_shape");
         int64_t groups = node_attribute_integer(node, "group", 1);
@@ -27,16 +22,15 @@ static int conv_read(struct conv *ret_conv, const struct graph *graph, const str
         if (r >= 0)
                 r = graph_need_input(graph, node, 1, &conv.w, error);
         if (r >= 0)
-                r = need_feature_map(conv.x, error);
+                r = weights_dtype == DTYPE_I8 ? need_quantised_map(conv.x, error)
+                                              : need_feature_map(conv.x, error);
         if (r < 0)
                 return r;
         x = &conv.x->shape;
         w = &conv.w->shape;
-        if (!conv.w->constant)
-                return error_set(error, ERROR_UNSUPPORTED, "weights that are computed");
-        if (w->rank != 4 || shape_elements(w) == 0 || conv.w->dtype != DTYPE_F32)
-                return error_set(error, ERROR_INVALID, "weights '%s' must be float32 [O, I, kh, kw]",
-                                 conv.w->name);
+        if (w->rank != 4 || shape_elements(w) == 0 || conv.w->dtype != weights_dtype)
+                return error_set(error, ERROR_INVALID, "weights '%s' must be %s [O, I, kh, kw]",
+                                 conv.w->name, dtype_name(weights_dtype));
         if (groups < 1 || w->dims[0] % (uint64_t)groups != 0)
                 return error_set(error, ERROR_INVALID,
                                  "group %" PRId64 " does not divide %zu output channels", groups,
@@ -89,9 +83,8 @@ int conv_result(struct lowering *lowering, const struct node *node, const struct
                                  : lowering_place(lowering, layout, ret_operand, error);
 }
 
-/* One of oneDNN's convolutions; the weights are seen as the layout that the kernel speaks of. */
-static int conv_onednn_lower(struct lowering *lowering, const struct node *node,
-                             const struct conv_source *source, struct error *error) {
+int conv_onednn_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+                      struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
         const struct kernel_conv *spec = source->spec;
         size_t g = spec->groups, o = spec->dst.dims[1], i = spec->src.dims[1];
@@ -233,9 +226,7 @@ static int conv_alternatives(struct alternatives *alternatives, struct lowering 
         return 0;
 }
 
-/* What the speed of the alternatives depends on. */
-static void conv_question(char ret_text[TUNING_MAX_TEXT], const struct node *node,
-                          const struct kernel_conv *spec) {
+void conv_question(char ret_text[TUNING_MAX_TEXT], const struct node *node, const struct kernel_conv *spec) {
         const struct kernel_window *w = &spec->window;
         char src[SHAPE_TEXT_BYTES], op[OP_TEXT_BYTES];
 
@@ -319,18 +310,21 @@ bool conv_takes_order(const struct graph *graph, const struct node *node, bool *
 }
 
 OPERATOR_LOWER(conv) {
+        struct conv_source source = {.src = node->inputs[0]};
         struct conv conv;
         int r;
 
         r = conv_read(&conv, lowering_graph(lowering), node, error);
         if (r < 0)
                 return r;
-        return conv_choose(lowering, node,
-                           &(struct conv_source){.spec = &conv.spec,
-                                                 .src = node->inputs[0],
-                                                 .weights = conv.w->constant,
-                                                 .bias = conv.b ? conv.b->constant : NULL},
-                           error);
+        if (!conv.w->constant)
+                return error_set(error, ERROR_UNSUPPORTED, "weights that are computed");
+        source.spec = &conv.spec;
+        source.weights = conv.w->constant;
+        source.bias = conv.b ? conv.b->constant : NULL;
+        if (lowering_takes_bf16(lowering) && bf16_conv_can(lowering_graph(lowering), node))
+                return bf16_conv_lower(lowering, node, &source, error);
+        return conv_choose(lowering, node, &source, error);
 }
 
 /* ---- ConvPair ---- */
@@ -460,6 +454,8 @@ OPERATOR_LOWER(scale_shift) {
 
         if (x->shape.rank != 4)
                 return scale_shift_plain_lower(lowering, node, error);
+        if (lowering_takes_bf16(lowering) && bf16_can_write(graph, node))
+                return bf16_scale_shift_lower(lowering, node, error);
         return conv_choose(lowering, node,
                            &(struct conv_source){.spec = &spec,
                                                  .src = node->inputs[0],

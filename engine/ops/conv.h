@@ -4,7 +4,18 @@
  * (conv_winograd.c); conv.c chooses.
  */
 #include "engine/ops/families.h"
+#include "engine/tuning.h"
 #include "engine/weights.h"
+
+struct conv {
+        const struct value *x, *w, *b; /* b may be NULL */
+        struct kernel_conv spec;
+};
+
+/* Checks all of a Conv or QConv; b is constant, w unless it is
+ * quantised in the file and not yet taken by a QConv. Without post-ops. */
+int conv_read(struct conv *ret_conv, const struct graph *graph, const struct node *node,
+              struct error *error);
 
 /* A convolution to be lowered. */
 struct conv_source {
@@ -19,6 +30,13 @@ int conv_result(struct lowering *lowering, const struct node *node, const struct
 
 /* Multiplications and additions by the definition, whatever the kernel saves of them. */
 double conv_flop(const struct kernel_conv *spec);
+
+/* What the speed of the ways to compute node depends on. */
+void conv_question(char ret_text[TUNING_MAX_TEXT], const struct node *node, const struct kernel_conv *spec);
+
+/* One of oneDNN's convolutions; the weights are seen as the layout that the kernel speaks of. */
+int conv_onednn_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
+                      struct error *error);
 
 /* Where src is, channels last with pixels at one distance, and where the result goes, likewise: over what is
  * fused as a sum, into its slice of a concatenation, or to a new place. In this order. */

@@ -62,8 +62,8 @@ int conv_maps(struct lowering *lowering, const struct node *node, const struct c
 }
 
 /* Code of our own reads whole vectors of the bias: behind it the form stays zero. */
-static int pack_vector(_unused_ const void *params, size_t first, size_t n, const float *source,
-                       void *target, _unused_ struct error *error) {
+static int pack_vector(_unused_ const void *params, size_t first, size_t n, const void *source, void *target,
+                       _unused_ struct error *error) {
         memcpy((float *)target + first, source, n * sizeof(float));
         return 0;
 }
@@ -90,10 +90,11 @@ int conv_native_lower(struct lowering *lowering, const struct node *node, const 
                                       native->params_bytes, layouts, last + 1, native->scratch_bytes, error);
         if (r >= 0)
                 r = lowering_constant_form(lowering, source->weights, native->weights_form, layouts[1],
-                                           native->packer, native->packer_params, &operands[1], error);
+                                           DTYPE_F32, native->packer, native->packer_params, &operands[1],
+                                           error);
         if (r >= 0 && spec->bias)
-                r = lowering_constant_form(lowering, source->bias, "vector", layouts[2], pack_vector, NULL,
-                                           &operands[2], error);
+                r = lowering_constant_form(lowering, source->bias, "vector", layouts[2], DTYPE_F32,
+                                           pack_vector, NULL, &operands[2], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, op_text(node, op), kernel, operands, conv_flop(spec),
                                   error);

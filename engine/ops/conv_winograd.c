@@ -10,7 +10,7 @@ static void step_run(const void *params, void *const *addresses) {
                      addresses[3 + w->bias]);
 }
 
-static int pack(const void *params, size_t first, size_t n, const float *source, void *target,
+static int pack(const void *params, size_t first, size_t n, const void *source, void *target,
                 struct error *error) {
         const struct winograd *w = params;
 

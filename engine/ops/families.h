@@ -44,6 +44,28 @@ OPERATOR_LOWER(inner_product);
 OPERATOR_LOWER(layer_norm_rows);
 OPERATOR_INFER(scale_shift);
 OPERATOR_LOWER(scale_shift);
+OPERATOR_INFER(q_linear);
+OPERATOR_INFER(fake_quantize);
+OPERATOR_LOWER(fake_quantize);
+OPERATOR_INFER(quantize);
+OPERATOR_INFER(dequantize);
+OPERATOR_INFER(q_conv);
+OPERATOR_INFER(q_inner_product);
+OPERATOR_INFER(q_binary);
+OPERATOR_INFER(q_pool);
+OPERATOR_INFER(q_global_pool);
+OPERATOR_INFER(q_concat);
+OPERATOR_INFER(q_lookup);
+OPERATOR_LOWER(quantize);
+OPERATOR_LOWER(dequantize);
+OPERATOR_LOWER(q_conv);
+OPERATOR_LOWER(q_inner_product);
+OPERATOR_LOWER(q_binary);
+OPERATOR_LOWER(q_pool);
+OPERATOR_LOWER(q_global_pool);
+OPERATOR_LOWER(q_concat);
+OPERATOR_LOWER(q_lookup);
+OPERATOR_LOWER(q_view);
 
 /* ---- shared helpers ---- */
 
@@ -52,6 +74,10 @@ int need_feature_map(const struct value *value, struct error *error);
 
 /* float32 data, which is what steps compute on. */
 int need_float(const struct value *value, struct error *error);
+
+/* A quantised value of the internal form: uint8 with what it means; the second of a feature map too. */
+int need_quantised(const struct value *value, struct error *error);
+int need_quantised_map(const struct value *value, struct error *error);
 
 /* axis of an attribute or tensor, counted from the end where negative. Fails with ERROR_INVALID. */
 int axis_normalise(size_t *ret_axis, int64_t axis, size_t rank, struct error *error);

@@ -113,6 +113,61 @@ static int concat_slices_lower(struct lowering *lowering, const struct node *nod
         return 0;
 }
 
+/* Row-major data: runs of each source, one after the other. */
+struct concat {
+        size_t n_sources, outer;
+        size_t run_bytes[KERNEL_CONCAT_MAX];
+};
+
+static void concat_run(const void *params, void *const *addresses) {
+        const struct concat *p = params;
+        char *dst = addresses[p->n_sources];
+
+        for (size_t o = 0; o < p->outer; o++)
+                for (size_t i = 0; i < p->n_sources; i++) {
+                        memcpy(dst, (const char *)addresses[i] + o * p->run_bytes[i], p->run_bytes[i]);
+                        dst += p->run_bytes[i];
+                }
+}
+
+/* Our own code in place of oneDNN's reference, which finds the address of each element anew. */
+static int concat_plain_lower(struct lowering *lowering, const struct node *node, size_t axis,
+                              struct error *error) {
+        const struct graph *graph = lowering_graph(lowering);
+        struct kernels *kernels = lowering_kernels(lowering);
+        const struct shape *out = &graph->values[node->outputs[0]].shape;
+        struct operand operands[KERNEL_CONCAT_MAX + 1];
+        const struct layout *layouts[KERNEL_CONCAT_MAX + 1];
+        struct concat concat = {.n_sources = node->n_inputs, .outer = 1};
+        const struct kernel *kernel;
+        int r;
+
+        for (size_t d = 0; d < axis; d++)
+                concat.outer *= out->dims[d];
+        for (size_t i = 0; i < node->n_inputs; i++) {
+                const struct shape *shape = &graph->values[node->inputs[i]].shape;
+
+                concat.run_bytes[i] = shape_elements(shape) / concat.outer * sizeof(float);
+                layouts[i] = layout_plain(kernels, shape);
+                if (!layouts[i])
+                        return error_no_memory(error);
+                r = lowering_use(lowering, node->inputs[i], layouts[i], &operands[i], error);
+                if (r < 0)
+                        return r;
+        }
+        layouts[node->n_inputs] = layout_plain(kernels, out);
+        r = lowering_place(lowering, layouts[node->n_inputs], &operands[node->n_inputs], error);
+        if (r >= 0)
+                r = kernel_native_new(&kernel, kernels, "native:concat", concat_run, &concat, sizeof(concat),
+                                      layouts, node->n_inputs + 1, error);
+        if (r >= 0)
+                r = lowering_emit(lowering, node, node->type, kernel, operands, 0, error);
+        if (r < 0)
+                return r;
+        lowering_define(lowering, node->outputs[0], operands[node->n_inputs]);
+        return 0;
+}
+
 OPERATOR_LOWER(concat) {
         const struct graph *graph = lowering_graph(lowering);
         struct operand operands[KERNEL_CONCAT_MAX + 1];
@@ -132,12 +187,15 @@ OPERATOR_LOWER(concat) {
         for (size_t i = 0; i < node->n_inputs; i++) {
                 r = need_float(&graph->values[node->inputs[i]], error);
                 if (r >= 0)
-                        r = lowering_use(lowering, node->inputs[i], NULL, &operands[i], error);
+                        r = lowering_layout(lowering, node->inputs[i], &layouts[i], error);
+                if (r >= 0)
+                        r = lowering_use(lowering, node->inputs[i], layouts[i], &operands[i], error);
                 if (r < 0)
                         return r;
-                layouts[i] = operands[i].layout;
         }
         r = kernel_concat_new(&kernel, lowering_kernels(lowering), layouts, node->n_inputs, axis, error);
+        if (r >= 0 && kernel_is_reference(kernel))
+                return concat_plain_lower(lowering, node, axis, error);
         if (r >= 0)
                 r = lowering_place(lowering, kernel_layout(kernel, node->n_inputs),
                                    &operands[node->n_inputs], error);

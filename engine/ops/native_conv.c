@@ -32,7 +32,7 @@ static void conv_run(const void *params, void *const *addresses) {
         native_conv_run(conv, &data);
 }
 
-static int conv_pack(const void *params, size_t first, size_t n, const float *source, void *target,
+static int conv_pack(const void *params, size_t first, size_t n, const void *source, void *target,
                      struct error *error) {
         const struct native_conv *conv = params;
 
@@ -42,16 +42,17 @@ static int conv_pack(const void *params, size_t first, size_t n, const float *so
         return 0;
 }
 
-static int bias_pack(const void *params, _unused_ size_t first, size_t n, const float *source, void *target,
+static int bias_pack(const void *params, _unused_ size_t first, size_t n, const void *source, void *target,
                      struct error *error) {
         const struct native_conv *conv = params;
+        const float *from = source;
         float *bias = target;
 
         if (n < conv->outputs)
                 return error_set(error, ERROR_UNSUPPORTED, "outputs in another order, in parts");
 
         for (size_t i = 0; i < conv->outputs; i++)
-                bias[i] = source[conv->order[i]];
+                bias[i] = from[conv->order[i]];
         return 0;
 }
 
@@ -160,11 +161,11 @@ static int constant_operands(struct lowering *lowering, const struct native_conv
                  families[conv->family], native_best()->isa, conv->groups, conv->window.kernel[0],
                  conv->window.kernel[1], conv->inputs, conv->outputs, order_hash(conv));
         r = lowering_constant_form(lowering, weights, form, floats(lowering, native_conv_weights(conv)),
-                                   conv_pack, conv, &operands[(*n)++], error);
+                                   DTYPE_F32, conv_pack, conv, &operands[(*n)++], error);
         if (r < 0 || !conv->bias)
                 return r;
         return conv->order && conv->family == NATIVE_DEPTHWISE
-                       ? lowering_constant_form(lowering, bias, form, layout, bias_pack, conv,
+                       ? lowering_constant_form(lowering, bias, form, layout, DTYPE_F32, bias_pack, conv,
                                                 &operands[(*n)++], error)
                        : lowering_constant(lowering, bias, layout, layout, &operands[(*n)++], error);
 }

@@ -1,11 +1,7 @@
 #include <string.h>
 
-#include "engine/ops/families.h"
-
-struct pool_params {
-        struct kernel_pool spec;
-        bool native; /* an average that oneDNN counts otherwise */
-};
+#include "engine/ops/bf16.h"
+#include "engine/ops/pool.h"
 
 /* Average over windows where the padding that was asked for counts, but what ceil_mode adds beyond it does
  * not. */
@@ -37,10 +33,11 @@ static void average_run(const void *params, void *const *addresses) {
                         }
 }
 
-static int pool_read(struct pool_params *ret_params, int64_t ret_counted_end[2], const struct graph *graph,
-                     const struct node *node, struct error *error) {
+int pool_read(struct pool_params *ret_params, int64_t ret_counted_end[2], const struct graph *graph,
+              const struct node *node, struct error *error) {
         const struct attribute *kernel_shape = node_attribute(node, "kernel_shape");
-        bool max = strcmp(node->type, "MaxPool") == 0;
+        bool quantised = node->op->infer == q_pool_infer;
+        bool max = node_is(node, "MaxPool") || node_is(node, "QMaxPool");
         bool count = node_attribute_integer(node, "count_include_pad", 0) != 0 || node->pads_count;
         bool ceil_mode = node_attribute_integer(node, "ceil_mode", 0) != 0;
         struct pool_params params = {0};
@@ -51,7 +48,7 @@ static int pool_read(struct pool_params *ret_params, int64_t ret_counted_end[2],
 
         r = graph_need_input(graph, node, 0, &x, error);
         if (r >= 0)
-                r = need_feature_map(x, error);
+                r = quantised ? need_quantised_map(x, error) : need_feature_map(x, error);
         if (r < 0)
                 return r;
         if (!kernel_shape || kernel_shape->type != ATTRIBUTE_INTS || kernel_shape->n != 2)
@@ -147,7 +144,8 @@ OPERATOR_LOWER(pool) {
                         r = kernel_native_new(&kernel, kernels, "native:average", average_run, &average,
                                               sizeof(average), plain, 2, error);
         } else {
-                r = lowering_dense_layout(lowering, node->inputs[0], &params.spec.src_layout, error);
+                r = lowering_dense_layout_for(lowering, node->inputs[0], node->outputs[0],
+                                              &params.spec.src_layout, error);
                 if (r >= 0)
                         r = lowering_use(lowering, node->inputs[0], params.spec.src_layout, &src, error);
                 if (r >= 0)
@@ -184,6 +182,8 @@ OPERATOR_LOWER(global_pool) {
         struct operand src;
         int r;
 
+        if (lowering_takes_bf16(lowering) && spec.kind == KERNEL_POOL_AVERAGE)
+                return bf16_mean_lower(lowering, node, error);
         r = lowering_dense_layout(lowering, node->inputs[0], &spec.src_layout, error);
         if (r >= 0)
                 r = lowering_use(lowering, node->inputs[0], spec.src_layout, &src, error);

@@ -1,5 +1,5 @@
 #include "engine/native/inner_product.h"
-#include "engine/ops/families.h"
+#include "engine/ops/bf16.h"
 #include "engine/team.h"
 
 /* Made by fuse_rows.c: what works on rows, the last dimension, whatever stands before it. */
@@ -187,6 +187,17 @@ OPERATOR_LOWER(inner_product) {
         size_t last;
         int r;
 
+        if (lowering_takes_bf16(lowering))
+                return bf16_product_lower(
+                        lowering, node,
+                        &(struct bf16_product){.rows = rows,
+                                               .k = k,
+                                               .n = n,
+                                               .transposed = transposed,
+                                               .weights = w->constant,
+                                               .bias = bias ? graph->values[node->inputs[2]].constant
+                                                            : NULL},
+                        error);
         if (is_gelu_of_panels(node, native_best()))
                 return inner_product_gelu_lower(lowering, node, rows, k, n, transposed, error);
         spec.src_layout = layout_channels_last(kernels, &spec.src);

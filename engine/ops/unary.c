@@ -105,7 +105,7 @@ OPERATOR_LOWER(unary) {
         size_t n = eltwise_read(eltwise, lowering_graph(lowering), node);
         int r;
 
-        r = lowering_dense_layout(lowering, node->inputs[0], &layout, error);
+        r = lowering_dense_layout_for(lowering, node->inputs[0], node->outputs[0], &layout, error);
         if (r >= 0)
                 r = lowering_use_writable(lowering, node, node->inputs[0], layout, &operands[0], error);
         if (r < 0)

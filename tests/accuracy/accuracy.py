@@ -25,10 +25,11 @@ def read_labels(directory):
         return {name: int(label) for label, name in csv.reader(file, delimiter="\t")}
 
 
-def classify(program, model, paths, exact):
+def classify(program, model, paths, exact, precision="auto"):
     """File name -> class indices, most probable first."""
     command = [program, "classify", "--json", "--top-k", "5"]
     command += ["--exact"] if exact else []
+    command += ["--precision", precision]
     command += ["--model", model] if model else []
     result = subprocess.run(command + [str(path) for path in paths], capture_output=True, text=True, timeout=TIMEOUT_S)
     if result.returncode != 0:

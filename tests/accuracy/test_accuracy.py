@@ -7,6 +7,8 @@ import accuracy
 
 LEAST_TOP_1, LEAST_TOP_5 = 223, 243  # of 250; ONNX Runtime in float32 with Pillow's decoding and resize: 224 and 244
 
+BF16_MAX_LOST, BF16_MAX_CHANGED = 2, 5  # photographs of 250
+
 
 class DefaultModel(unittest.TestCase):
     def setUp(self):
@@ -23,6 +25,19 @@ class DefaultModel(unittest.TestCase):
 
     def test_enough_photographs_are_right_with_dct_scaling(self):
         self.check(exact=False)
+
+    def test_bfloat16_agrees_with_float32(self):
+        if "avx512_bf16" not in pathlib.Path("/proc/cpuinfo").read_text().split():
+            self.skipTest("this CPU has no AVX512_BF16")
+        labels = accuracy.read_labels(self.images)
+        paths = [self.images / name for name in labels]
+        real, rounded = (accuracy.classify(os.environ["SACCADE"], None, paths, False, precision)
+                         for precision in ("f32", "bf16"))
+        right = sum(rounded[name][0] == label for name, label in labels.items())
+        agree = sum(rounded[name][0] == real[name][0] for name in labels)
+        print(f"# bf16: {right} right, {agree} as float32, of {len(labels)}", flush=True)
+        self.assertGreaterEqual(right, LEAST_TOP_1 - BF16_MAX_LOST)
+        self.assertGreaterEqual(agree, len(labels) - BF16_MAX_CHANGED)
 
     def test_enough_photographs_are_right_without_dct_scaling(self):
         self.check(exact=True)

@@ -138,13 +138,24 @@ class Profile(WithDirectory):
             self.assertEqual(model["reorders"], len(moved))
             n_reorders += len(moved)
             for step in moved:
-                pattern = r" takes \w+, .* gives \w+| overwrites it, and it is read| needs it in a slice of"
+                pattern = r" takes [\w ]+, .* gives [\w ]+| overwrites it, and it is read| needs it in a slice of"
                 self.assertRegex(step["why"], pattern)
             for step in model["steps"]:
-                self.assertEqual("why" in step, step["class"] == "reorder", step)
+                self.assertEqual("why" in step, step["class"] in ("reorder", "conversion"), step)
             if n_reorders > 20:
                 return
         self.assertGreater(n_reorders, 0)
+
+    def test_each_conversion_says_why_it_is_there(self):
+        path = VECTORS / "quantised_softmax_and_batch_normalization_stay_in_float"
+        model = json.loads(self.check(run("inspect", path, "--json", "--threads", "1")).stdout)
+        conversions = [step for step in model["steps"] if step["class"] == "conversion"]
+        self.assertEqual(model["conversions"], len(conversions))
+        self.assertGreater(len(conversions), 0)
+        for step in conversions:
+            self.assertRegex(step["why"], " (gives|takes) float32")
+        text = self.check(run("inspect", path)).stdout.decode()
+        self.assertRegex(text, r"(?m)^conversions +\d+ of \d+ steps")
 
 
 class DividedBatch(WithDirectory):

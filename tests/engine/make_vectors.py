@@ -25,6 +25,9 @@ import cases_file  # noqa: F401
 import cases_memory  # noqa: F401
 import cases_models  # noqa: F401
 import cases_operators  # noqa: F401
+import cases_precision  # noqa: F401
+import cases_quantised  # noqa: F401
+import cases_quantised_maps  # noqa: F401
 import cases_shape  # noqa: F401
 import cases_transformer  # noqa: F401
 import cases_watch  # noqa: F401

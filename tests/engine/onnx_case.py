@@ -99,7 +99,7 @@ class Case:
         path.write_bytes(data)
 
     def model(self, output, input_shape, opset=13, ir_version=None, batch="N", listed_inputs=False,
-              open_size=False, others_after=False):
+              open_size=False, others_after=False, microsoft=False):
         """The finished model; output is the value that becomes the graph's output "output", of unknown shape. self.others
         are outputs before it, or after it."""
         for node in self.nodes:
@@ -124,5 +124,5 @@ class Case:
             graph,
             producer_name="saccade tests",
             ir_version=ir_version or 7,
-            opset_imports=[helper.make_opsetid("", opset)],
+            opset_imports=[helper.make_opsetid("", opset)] + [helper.make_opsetid("com.microsoft", 1)] * microsoft,
         )

@@ -71,8 +71,11 @@ static void watch(char *const *paths, size_t n, unsigned threads) {
         folder_of(folder, paths[0]);
         for (size_t i = 0; i < n; i++)
                 nodes[i] = node_of(paths[i]);
-        r = model_open_watching(&model, folder, NULL,
-                                &(struct model_watch){.names = (const char *const *)nodes, .n = n}, &error);
+        r = model_open_with(
+                &model, folder, NULL,
+                &(struct model_options){
+                        .watch = &(struct model_watch){.names = (const char *const *)nodes, .n = n}},
+                &error);
         ck_assert_msg(r == 0, "%s", error.text);
         snprintf(path, sizeof(path), "%s/input.npy", folder);
         input = npy_load(path);
@@ -130,7 +133,9 @@ START_TEST(an_unknown_name_is_refused_with_the_nearest) {
         int r;
 
         snprintf(folder, sizeof(folder), "%s/vectors/watch_values_inside_fused_chains", VECTORS_DIRECTORY);
-        r = model_open_watching(&model, folder, NULL, &(struct model_watch){.names = names, .n = 2}, &error);
+        r = model_open_with(&model, folder, NULL,
+                            &(struct model_options){.watch = &(struct model_watch){.names = names, .n = 2}},
+                            &error);
         ck_assert_int_eq(r, ERROR_NOT_FOUND);
         ck_assert_msg(strstr(error.text, "'batch_normalization_1'; the nearest: 'batchnormalization_1'"),
                       "%s", error.text);

@@ -72,6 +72,15 @@ class Zoo(unittest.TestCase):
                     print(message, file=sys.stderr, flush=True)
                     self.assertLessEqual(difference, zoo.tolerance(name))
 
+    def check_references(self, name, model):
+        """oneDNN's kernels for no CPU in particular are in no plan, of any precision that there is here."""
+        precisions = ["f32", "bf16"] if "avx512_bf16" in zoo.cpu_flags() else ["f32"]
+        for isa in self.isas:
+            for precision in precisions if isa is None else ["f32"]:
+                with self.subTest("reference kernels", isa=isa or "as detected", precision=precision):
+                    flagged = zoo.reference_steps(self.program, model, precision, isa)
+                    self.assertEqual(flagged, [], name)
+
     def check_exported(self, name):
         exported = zoo.Exported(self.directory, name)
         if not self.python and not exported.facts_path.exists():
@@ -79,6 +88,7 @@ class Zoo(unittest.TestCase):
         exported.make(self.python)
         try:
             self.check(name, exported.path, exported.path, exported.facts["side"])
+            self.check_references(name, exported.path)
         finally:
             if self.directory == self.scratch:
                 for file in exported.files():

@@ -106,6 +106,12 @@ def infer(program, model, x, isa, scratch):
     return np.load(target)
 
 
+def reference_steps(program, model, precision, isa):
+    """Steps of its plan, as operator and kernel, that `saccade inspect` flags as reference implementations."""
+    output = run([program, "inspect", str(model), "--json", "--precision", precision], environment_of(isa))
+    return [(step["op"], step["kernel"]) for step in json.loads(output)["steps"] if step.get("reference")]
+
+
 def relative_difference(y, reference):
     """The largest difference, each picture's in units of its own largest score, so that none hides behind another;
     infinite where the shape differs or a score is no number."""

@@ -1,0 +1,332 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "cli/progress.h"
+#include "engine/cpu.h"
+#include "engine/model_config.h"
+#include "models/embedded.h"
+#include "quantize/quantize.h"
+#include "quantize/report.h"
+
+#define FEW_IMAGES 8u /* fewer say little about the ranges */
+
+struct quantize_values {
+        const char *config, *model, *calibrate, *output, *labels;
+        int estimator;
+        double max_drop, percentile;
+        unsigned threads;
+};
+
+static const struct option quantize_options[] = {
+        OPTION_ROW_MODEL(struct quantize_values),
+        {.name = "calibrate",
+         .argument = "DIR",
+         .type = OPTION_STRING,
+         .offset = offsetof(struct quantize_values, calibrate),
+         .help = "folder of photographs like those that the model will see, some 50 of them: the ranges of "
+                 "its values are taken on them"},
+        {.name = "output",
+         .argument = "DIR",
+         .type = OPTION_STRING,
+         .offset = offsetof(struct quantize_values, output),
+         .help = "model directory to write: model.onnx, the JSON files of the model, report.md, report.svg"},
+        {.name = "max-drop",
+         .argument = "POINTS",
+         .type = OPTION_REAL,
+         .max = 100,
+         .offset = offsetof(struct quantize_values, max_drop),
+         .help = "percentage points that may be lost on these images: of accuracy with --labels, else of "
+                 "float32's own answers, weighed by how sure it was of them. Layers that cost most stay "
+                 "float32 until that is met"},
+        {.name = "labels",
+         .argument = "FILE",
+         .type = OPTION_STRING,
+         .offset = offsetof(struct quantize_values, labels),
+         .help = "lines of a class, a tabulator and a file name in --calibrate: what is on the images"},
+        {.name = "estimator",
+         .argument = "E",
+         .type = OPTION_ENUM,
+         .choices = ESTIMATOR_NAMES,
+         .offset = offsetof(struct quantize_values, estimator),
+         .help = "how the ranges are taken; auto tries all and keeps the one nearest to float32"},
+        {.name = "percentile",
+         .argument = "P",
+         .type = OPTION_REAL,
+         .min = 90,
+         .max = 100,
+         .offset = offsetof(struct quantize_values, percentile),
+         .help = "how many of the values the estimator percentile keeps, in percent"},
+        OPTION_ROW_THREADS(struct quantize_values),
+        OPTION_ROW_CONFIG(struct quantize_values),
+        {0},
+};
+
+static void quantize_init(void *values) {
+        struct quantize_values *v = values;
+
+        v->max_drop = QUANTIZE_DEFAULTS.max_drop;
+        v->percentile = QUANTIZE_DEFAULTS.percentile;
+}
+
+/* ---- the model's JSON files ---- */
+
+static void source_release(struct model_source *source) {
+        blob_release(&source->config);
+        blob_release(&source->preprocessor);
+}
+
+static int optional_read(struct blob *ret_blob, const char *directory, const char *file,
+                         struct error *error) {
+        _cleanup_(freep) char *path = NULL;
+        int r;
+
+        if (asprintf(&path, "%s/%s", directory, file) < 0) {
+                path = NULL;
+                return error_no_memory(error);
+        }
+        r = blob_read(ret_blob, path, CONFIG_MAX_BYTES, error);
+        return r == ERROR_NOT_FOUND ? 0 : r;
+}
+
+/* path: as common_open_model() takes it. */
+static int source_read(struct model_source *ret_source, const char *path, struct error *error) {
+        _cleanup_(freep) char *directory = NULL;
+        struct stat st;
+        char *slash;
+        int r;
+
+        if (!path) {
+                *ret_source = embedded_model();
+                return 0;
+        }
+        directory = strdup(path);
+        if (!directory)
+                return error_no_memory(error);
+        if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+                slash = strrchr(directory, '/');
+                if (slash)
+                        slash[slash == directory] = '\0';
+                else
+                        strcpy(directory, ".");
+        }
+        r = optional_read(&ret_source->config, directory, "config.json", error);
+        if (r >= 0)
+                r = optional_read(&ret_source->preprocessor, directory, "preprocessor_config.json", error);
+        return r;
+}
+
+/* ---- output ---- */
+
+static FILE *create(const char *directory, const char *name, struct error *error) {
+        _cleanup_(freep) char *path = NULL;
+        FILE *file;
+
+        if (asprintf(&path, "%s/%s", directory, name) < 0) {
+                path = NULL;
+                error_no_memory(error);
+                return NULL;
+        }
+        file = fopen(path, "we");
+        if (!file)
+                error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
+        return file;
+}
+
+static int finish(FILE *file, const char *directory, const char *name, struct error *error) {
+        bool failed = ferror(file);
+
+        errno = 0;
+        if (fclose(file) == 0 && !failed)
+                return 0;
+        return error_set(error, ERROR_IO, "%s/%s: %s", directory, name,
+                         errno ? strerror(errno) : "could not be written");
+}
+
+static int write_bytes(const char *directory, const char *name, const void *bytes, size_t size,
+                       struct error *error) {
+        FILE *file = create(directory, name, error);
+
+        if (!file)
+                return ERROR_IO;
+        fwrite(bytes, 1, size, file);
+        return finish(file, directory, name, error);
+}
+
+static int write_report(const char *directory, const char *name,
+                        void (*print)(FILE *, const struct report *), const struct report *report,
+                        struct error *error) {
+        FILE *file = create(directory, name, error);
+
+        if (!file)
+                return ERROR_IO;
+        print(file, report);
+        return finish(file, directory, name, error);
+}
+
+static int output_write(const char *directory, const struct model_source *source,
+                        const struct report *report, struct error *error) {
+        const struct quantize_result *result = report->result;
+        int r;
+
+        r = write_bytes(directory, "model.onnx", result->onnx, result->onnx_bytes, error);
+        if (r >= 0 && source->config.size > 0)
+                r = write_bytes(directory, "config.json", source->config.bytes, source->config.size, error);
+        if (r >= 0 && source->preprocessor.size > 0)
+                r = write_bytes(directory, "preprocessor_config.json", source->preprocessor.bytes,
+                                source->preprocessor.size, error);
+        if (r >= 0)
+                r = write_report(directory, "report.md", report_markdown, report, error);
+        if (r >= 0)
+                r = write_report(directory, "report.svg", report_svg, report, error);
+        return r;
+}
+
+/* Before the work of minutes, not after it. */
+static int output_make(const char *directory, struct error *error) {
+        struct stat st;
+
+        if (mkdir(directory, 0777) < 0 && errno != EEXIST)
+                return error_set(error, ERROR_IO, "--output: %s: %s", directory, strerror(errno));
+        if (stat(directory, &st) < 0 || !S_ISDIR(st.st_mode))
+                return error_set(error, ERROR_IO, "--output: %s: is no directory", directory);
+        if (access(directory, W_OK) < 0)
+                return error_set(error, ERROR_IO, "--output: %s: %s", directory, strerror(errno));
+        return 0;
+}
+
+/* ---- the work ---- */
+
+static void show_progress(void *context, const char *stage, double fraction) {
+        struct progress *progress = context;
+
+        progress->label = stage;
+        progress_update(progress, fraction);
+}
+
+static void warn(const char *text) {
+        struct error error = ERROR_NONE;
+
+        error_set(&error, ERROR_INVALID, "%s", text);
+        common_fail("quantize", EXIT_DONE, &error);
+}
+
+static void warn_of_pictures(const struct pictures *pictures) {
+        char text[ERROR_TEXT_MAX];
+
+        if (pictures->n_unread > 0) {
+                snprintf(text, sizeof(text),
+                         "%zu of %zu images could not be decoded and are left out, the first: %.600s",
+                         pictures->n_unread, pictures->n + pictures->n_unread, pictures->unread_why);
+                warn(text);
+        }
+        if (pictures->n < FEW_IMAGES) {
+                snprintf(text, sizeof(text),
+                         "%zu image%s say little about the ranges of values; some 50 are a good number",
+                         pictures->n, pictures->n == 1 ? "" : "s");
+                warn(text);
+        }
+}
+
+static void print_result(const struct quantize_values *v, const struct quantize_result *result) {
+        const struct agreement *a = &result->agreement;
+
+        printf("%s: %.1f MiB, %.1f with float32 weights\n", v->output,
+               (double)result->onnx_bytes / 1048576.0, (double)result->float_bytes / 1048576.0);
+        printf("%zu images: %zu with float32's best class (%.1f %%), expected loss %.2f percentage points\n",
+               a->n, a->n_same, 100.0 * (double)a->n_same / (double)a->n, 100 * a->expected_drop);
+        if (a->n_labelled > 0)
+                printf("%zu labelled: %zu right, float32 %zu\n", a->n_labelled, a->n_right,
+                       a->n_right_float);
+        printf("ranges by %s; %zu of %zu layers stay float32; see report.md\n",
+               ESTIMATOR_NAMES[result->estimator], result->n_kept, result->n_layers);
+}
+
+static int quantise(const struct quantize_values *v, struct error *error) {
+        _cleanup_(source_release) struct model_source source = {0};
+        _cleanup_(model_freep) struct model *model = NULL;
+        _cleanup_(pictures_freep) struct pictures *pictures = NULL;
+        _cleanup_(quantize_result_freep) struct quantize_result *result = NULL;
+        struct quantize_options options = QUANTIZE_DEFAULTS;
+        struct progress progress;
+        const struct parallel_watcher watcher = {.update = show_progress, .context = &progress};
+        const struct parallel parallel = {.threads = v->threads > 0 ? v->threads : cpu_count(),
+                                          .watcher = &watcher,
+                                          .stage = "decoding"};
+        struct report report;
+        int r;
+
+        options.estimator = (enum estimator)v->estimator;
+        options.percentile = v->percentile;
+        options.max_drop = v->max_drop;
+        r = common_open_model(&model, v->model, PRECISION_F32, NULL, error);
+        if (r >= 0)
+                r = source_read(&source, v->model, error);
+        if (r >= 0)
+                r = output_make(v->output, error);
+        if (r < 0)
+                return r;
+        progress_begin(&progress, "quantize");
+        r = pictures_read(&pictures, v->calibrate, model, &parallel, error);
+        if (r >= 0 && v->labels)
+                r = pictures_label(pictures, v->labels, model_n_classes(model), error);
+        progress_hide(&progress);
+        if (r >= 0)
+                warn_of_pictures(pictures);
+        if (r >= 0)
+                r = quantize(&result, model, &source, pictures, &options, &parallel, error);
+        progress_end(&progress);
+        if (r < 0)
+                return r;
+        report = (struct report){.result = result,
+                                 .options = &options,
+                                 .pictures = pictures,
+                                 .model_name = model_name(model)};
+        r = output_write(v->output, &source, &report, error);
+        if (r < 0)
+                return r;
+        print_result(v, result);
+        if (!result->met)
+                warn("the budget of --max-drop is not met, though no layer is left to keep in float32");
+        return 0;
+}
+
+static int quantize_run(const void *values, _unused_ const struct options *options) {
+        const struct quantize_values *v = values;
+        struct error error = ERROR_NONE;
+        int r;
+
+        if (!v->calibrate) {
+                error_set(&error, ERROR_INVALID,
+                          "--calibrate is missing: eight bits are spent on the range that each value takes, "
+                          "and "
+                          "that shows only on images; give a folder of some 50 photographs");
+                return common_fail("quantize", EXIT_USAGE, &error);
+        }
+        if (!v->output) {
+                error_set(&error, ERROR_INVALID, "--output is missing; see saccade quantize --help");
+                return common_fail("quantize", EXIT_USAGE, &error);
+        }
+        r = quantise(v, &error);
+        return r < 0 ? common_fail("quantize", EXIT_FAILED, &error) : EXIT_DONE;
+}
+
+const struct command COMMAND_QUANTIZE = {
+        .name = "quantize",
+        .summary = "make an int8 model of a float32 one, and say what it costs",
+        .description =
+                "Rounds weights and values of a network to eight bits, by what they are on a folder of "
+                "photographs, and writes a model directory whose ONNX file other runtimes read too. "
+                "report.md says what each layer costs and which ones stay float32.",
+        .example = "saccade quantize --model resnet50 --calibrate photographs --output resnet50-int8\n"
+                   "saccade serve --model resnet50-int8\n",
+        .options = quantize_options,
+        .values_bytes = sizeof(struct quantize_values),
+        .values_init = quantize_init,
+        .run = quantize_run,
+        .runs_engine = true,
+};
