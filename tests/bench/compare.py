@@ -47,22 +47,24 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's 
 OPEN_SIDE = 224  # where the file leaves height or width open, as saccade has it without a preprocessor_config.json
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", type=pathlib.Path, metavar="MODEL", required=True)
+def common_parser(description, name):
+    """What a comparison by turns asks for, whatever it compares; settle() completes what was given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N")
     parser.add_argument("--batch", nargs="+", type=int, default=[1], metavar="N")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each engine in each round")
     parser.add_argument("--statistic", choices=("median", "min"), default="median")
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--cpus", help="CPUs to run on, such as 0,2 (default: the last ones)")
     parser.add_argument("--isa", help="value for ONEDNN_MAX_CPU_ISA, such as AVX2")
     parser.add_argument("--output", type=pathlib.Path, help="directory for NAME.md, NAME.svg, NAME.json")
-    parser.add_argument("--name", default="performance-engine")
+    parser.add_argument("--name", default=name)
     parser.add_argument("--bench-option", action="append", default=[], metavar="OPTION=VALUE",
                         help="more for `saccade bench` and `infer`, such as winograd=off")
-    parser.add_argument("--at-least", type=float, metavar="R", help="exit with 1 where a geometric mean is lower")
+    return parser
+
+
+def settle(parser):
     options = parser.parse_args()
     if len(options.threads) != len(options.batch):
         parser.error("--threads and --batch go in pairs: give as many of one as of the other")
@@ -76,6 +78,14 @@ def arguments():
         parser.error(f"{max(options.threads)} threads on {len(cpus)} CPUs")
     options.cpus = cpus
     return options
+
+
+def arguments():
+    parser = common_parser(__doc__, "performance-engine")
+    parser.add_argument("--models", nargs="+", type=pathlib.Path, metavar="MODEL", required=True)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--at-least", type=float, metavar="R", help="exit with 1 where a geometric mean is lower")
+    return settle(parser)
 
 
 def find_models(paths):
@@ -152,18 +162,28 @@ class Bench:
             write_noise(path, shape)
         return path
 
+    def saccade_command(self, model, threads, batch, precision):
+        command = [self.options.saccade, "bench", "--model", model[1], "--threads", threads, "--batch", batch]
+        return [*command, "--seconds", self.options.seconds, "--precision", precision, "--json", *self.more]
+
+    def peer_command(self, peer, model, threads, batch, output, *more):
+        name, _, onnx_file = model
+        command = [sys.executable, HERE / "peers" / "engine.py", peer, onnx_file, "--threads", threads]
+        command += ["--seconds", self.options.seconds, "--input", self.noise(input_shape(onnx_file, batch))]
+        return [*command, "--mnn", self.scratch / f"{name}.mnn", *(["--output", output] if output else []), *more]
+
     def turn(self, engine, model, threads, batch, output=None):
         """One engine, once: its line of JSON."""
-        name, path, onnx_file = model
-        seconds = self.options.seconds
         if engine == "saccade":
-            command = [self.options.saccade, "bench", "--model", path, "--threads", threads, "--batch", batch]
-            command += ["--seconds", seconds, "--precision", "f32", "--json", *self.more]
+            command = self.saccade_command(model, threads, batch, "f32")
         else:
-            command = [sys.executable, HERE / "peers" / "engine.py", engine, onnx_file, "--threads", threads]
-            command += ["--seconds", seconds, "--input", self.noise(input_shape(onnx_file, batch))]
-            command += ["--mnn", self.scratch / f"{name}.mnn"] + (["--output", output] if output else [])
-        return json.loads(self.run(command, threads, seconds).strip().splitlines()[-1])
+            command = self.peer_command(engine, model, threads, batch, output)
+        return json.loads(self.run(command, threads, self.options.seconds).strip().splitlines()[-1])
+
+    def saccade_answer(self, model, threads, batch, output, precision):
+        x = self.noise(input_shape(model[2], batch))
+        command = [self.options.saccade, "infer", "--model", model[1], "--input", x, "--output", output]
+        self.run([*command, "--threads", threads, "--tune", "fast", "--precision", precision, *self.more], threads, 1)
 
     def answer(self, engine, model, threads, batch):
         """[N, classes] for the noise; a short turn that also shows whether the engine runs the model at all."""
@@ -172,9 +192,7 @@ class Bench:
         output = self.scratch / "y.npy"
         output.unlink(missing_ok=True)
         if engine == "saccade":
-            x = self.noise(input_shape(model[2], batch))
-            command = [self.options.saccade, "infer", "--model", model[1], "--input", x, "--output", output]
-            self.run([*command, "--threads", threads, "--tune", "fast", *self.more], threads, 1)
+            self.saccade_answer(model, threads, batch, output, "f32")
         else:
             seconds, self.options.seconds = self.options.seconds, 0
             try:
@@ -290,11 +308,11 @@ def has_module(name):
     return subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True).returncode == 0
 
 
-def write(options, facts, rows):
+def write(options, facts, rows, report=compare_report):
     results = {**facts, "rows": rows}
     options.output.mkdir(parents=True, exist_ok=True)
-    for suffix, text in (("md", compare_report.markdown(results, f"{options.name}.svg")),
-                         ("svg", compare_report.chart(results)), ("json", json.dumps(results, indent=1) + "\n")):
+    for suffix, text in (("md", report.markdown(results, f"{options.name}.svg")), ("svg", report.chart(results)),
+                         ("json", json.dumps(results, indent=1) + "\n")):
         (options.output / f"{options.name}.{suffix}").write_text(text, encoding="utf-8")
 
 

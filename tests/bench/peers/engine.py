@@ -5,6 +5,10 @@
 X.npy is float32 [N, C, H, W]; Y.npy gets what the network gives, to be compared. MNN runs a format of its own:
 --mnn says where the converted model is kept; it is made where it is missing, which is not timed.
 
+--precision is a hint that OpenVINO takes; "own" leaves it the choice, as quantised models need it to be fastest.
+"exact" is for ONNX Runtime: no graph optimisation, each operator as the file has it.
+--each runs the pictures of X.npy one by one, once, and tells the median.
+
 An engine is warm after at least WARM_UP_RUNS runs and WARM_UP_S seconds, as in `saccade bench`.
 """
 import argparse
@@ -21,23 +25,28 @@ import numpy as np
 WARM_UP_RUNS, WARM_UP_S, MIN_RUNS = 3, 0.2, 3
 
 
-def onnxruntime_engine(path, x, threads, converted):
+def onnxruntime_engine(path, x, threads, converted, precision):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if precision == "exact":
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: x}
     return onnxruntime.__version__, lambda: session.run(None, feed)[0]
 
 
-def openvino_engine(path, x, threads, converted):
+def openvino_engine(path, x, threads, converted, precision):
     import openvino
 
     core = openvino.Core()
     model = core.read_model(path)
     model.reshape({model.input(0): list(x.shape)})
-    hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    if precision != "own":
+        hints["INFERENCE_PRECISION_HINT"] = precision
     request = core.compile_model(model, "CPU", hints).create_infer_request()
     # Views instead of copies of input and output: the fastest that its Python interface has.
     return openvino.__version__.split("-")[0], lambda: request.infer({0: x}, share_inputs=True, share_outputs=True)[0]
@@ -54,7 +63,7 @@ def convert_for_mnn(path, converted):
     unfinished.rename(converted)
 
 
-def mnn_engine(path, x, threads, converted):
+def mnn_engine(path, x, threads, converted, precision):
     import MNN
     import onnx
 
@@ -87,6 +96,23 @@ def measure(run, seconds):
     return {"median_ms": statistics.median(times_ms), "min_ms": min(times_ms), "runs": len(times_ms)}
 
 
+def measure_each(engine, x, output):
+    """engine: as the functions above without x. Outputs go to a file, the answer is the line of JSON."""
+    picture = x[:1].copy()
+    version, run = engine(picture)
+    outputs, times_ms = [], []
+    for _ in range(WARM_UP_RUNS):
+        run()
+    for index in range(len(x)):
+        picture[:] = x[index]
+        before = time.perf_counter()
+        y = run()
+        times_ms.append(1e3 * (time.perf_counter() - before))
+        outputs.append(np.array(y, np.float32).reshape(-1))
+    np.save(output, np.stack(outputs))
+    return {"version": version, "median_ms": statistics.median(times_ms), "min_ms": min(times_ms), "runs": len(x)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=ENGINES)
@@ -95,11 +121,19 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--output")
+    parser.add_argument("--precision", choices=("f32", "bf16", "own", "exact"), default="f32")
+    parser.add_argument("--each", action="store_true")
     parser.add_argument("--mnn", type=pathlib.Path)
     options = parser.parse_args()
     x = np.load(options.input)
     converted = options.mnn or pathlib.Path(f"{options.model}.mnn")
-    version, run = ENGINES[options.engine](options.model, x, options.threads, converted)
+    if options.each:
+        def engine(picture):
+            return ENGINES[options.engine](options.model, picture, options.threads, converted, options.precision)
+
+        print(json.dumps(measure_each(engine, x, options.output)))
+        return
+    version, run = ENGINES[options.engine](options.model, x, options.threads, converted, options.precision)
     if options.output:
         np.save(options.output, np.array(run(), np.float32).reshape(x.shape[0], -1))
     print(json.dumps({"version": version, **measure(run, options.seconds)}))
