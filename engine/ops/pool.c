@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "engine/native/native.h"
 #include "engine/ops/bf16.h"
 #include "engine/ops/pool.h"
 
@@ -114,6 +115,30 @@ static int pool_emit(struct lowering *lowering, const struct node *node, const s
         return 0;
 }
 
+/* oneDNN pools row-major maps by code for no CPU in particular: blocks of channels, where those fill them.
+ */
+static int pool_layout(struct lowering *lowering, const struct node *node, const struct layout **ret_layout,
+                       struct error *error) {
+        struct kernels *kernels = lowering_kernels(lowering);
+        const struct shape *shape = &lowering_graph(lowering)->values[node->inputs[0]].shape;
+        size_t lanes = native_best()->lanes;
+        const struct layout *layout, *plain;
+        int r;
+
+        r = lowering_dense_layout_for(lowering, node->inputs[0], node->outputs[0], &layout, error);
+        if (r < 0)
+                return r;
+        plain = layout_plain(kernels, shape);
+        if (!plain)
+                return error_no_memory(error);
+        if ((lanes == 8 || lanes == 16) && shape->dims[1] % lanes == 0 && layout_equal(layout, plain))
+                layout = layout_channel_blocks(kernels, shape, lanes);
+        if (!layout)
+                return error_no_memory(error);
+        *ret_layout = layout;
+        return 0;
+}
+
 OPERATOR_LOWER(pool) {
         const struct graph *graph = lowering_graph(lowering);
         struct kernels *kernels = lowering_kernels(lowering);
@@ -144,8 +169,7 @@ OPERATOR_LOWER(pool) {
                         r = kernel_native_new(&kernel, kernels, "native:average", average_run, &average,
                                               sizeof(average), plain, 2, error);
         } else {
-                r = lowering_dense_layout_for(lowering, node->inputs[0], node->outputs[0],
-                                              &params.spec.src_layout, error);
+                r = pool_layout(lowering, node, &params.spec.src_layout, error);
                 if (r >= 0)
                         r = lowering_use(lowering, node->inputs[0], params.spec.src_layout, &src, error);
                 if (r >= 0)
