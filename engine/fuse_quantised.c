@@ -82,13 +82,6 @@ static void view_integers(struct pattern *p, struct node *view) {
         view->n_inputs = 1;
 }
 
-/* The integers that value is made of by a Dequantize, or VALUE_NONE. */
-static uint32_t integers_of(const struct pattern *p, uint32_t value) {
-        const struct node *node = value == VALUE_NONE ? NULL : pattern_producer(p, value);
-
-        return node_is(node, "Dequantize") ? node->inputs[0] : VALUE_NONE;
-}
-
 /* The int8 weights behind value, with a scale for each index of axis or one for all; VALUE_NONE: there are
  * none. */
 static int weights_of(const struct pattern *p, uint32_t value, size_t axis, uint32_t *ret_weights,
@@ -135,7 +128,7 @@ static int set_inputs(struct graph *graph, struct node *node, const uint32_t *in
 }
 
 static int take_conv(struct pattern *p, struct node *node, struct error *error) {
-        uint32_t inputs[3] = {integers_of(p, node_input(node, 0)), VALUE_NONE, node_input(node, 2)};
+        uint32_t inputs[3] = {pattern_integers(p, node_input(node, 0)), VALUE_NONE, node_input(node, 2)};
         struct node saved = *node;
         int r;
 
@@ -154,7 +147,7 @@ static int take_conv(struct pattern *p, struct node *node, struct error *error) 
 /* x [..., K] * weights: [N, K], or [K, N] where not transposed. */
 static int take_product(struct pattern *p, struct node *node, bool transposed, struct error *error) {
         struct graph *graph = p->graph;
-        uint32_t inputs[3] = {integers_of(p, node_input(node, 0)), VALUE_NONE, node_input(node, 2)};
+        uint32_t inputs[3] = {pattern_integers(p, node_input(node, 0)), VALUE_NONE, node_input(node, 2)};
         const struct shape *x = &graph->values[node->inputs[0]].shape;
         const struct shape *w = &graph->values[node->inputs[1]].shape;
         struct attribute *attribute = pool_allocate(graph->pool, 1, sizeof(*attribute));

@@ -8,21 +8,12 @@
 #include "engine/pattern.h"
 #include "engine/simplify.h"
 
-/* The integers that value is made of by a Dequantize, or VALUE_NONE. */
-static uint32_t integers_of(const struct pattern *p, uint32_t value) {
-        const struct node *node = value == VALUE_NONE ? NULL : pattern_producer(p, value);
-
-        return node_is(node, "Dequantize") ? node->inputs[0] : VALUE_NONE;
-}
-
 static const struct value *value_of(const struct pattern *p, uint32_t value) {
         return &p->graph->values[value];
 }
 
 static bool same_meaning(const struct pattern *p, uint32_t a, uint32_t b) {
-        const struct quantisation *x = value_of(p, a)->quantisation, *y = value_of(p, b)->quantisation;
-
-        return x->scale == y->scale && x->zero_point == y->zero_point;
+        return quantisation_equal(value_of(p, a)->quantisation, value_of(p, b)->quantisation);
 }
 
 /* node works on integers from now on: on what its first n inputs are made of, and makes what quantize made.
@@ -34,7 +25,7 @@ static int take(struct pattern *p, struct node *node, size_t n, struct node *qua
         if (!inputs)
                 return error_no_memory(error);
         for (size_t i = 0; i < n; i++) {
-                inputs[i] = integers_of(p, node_input(node, i));
+                inputs[i] = pattern_integers(p, node_input(node, i));
                 if (inputs[i] == VALUE_NONE)
                         return 0;
         }
@@ -96,8 +87,8 @@ static int take_pool(struct pattern *p, struct node *node, struct node *quantize
         int64_t counted_end[2];
         int r;
 
-        if (max && (integers_of(p, node->inputs[0]) == VALUE_NONE ||
-                    !same_meaning(p, integers_of(p, node->inputs[0]), quantize->outputs[0])))
+        if (max && (pattern_integers(p, node->inputs[0]) == VALUE_NONE ||
+                    !same_meaning(p, pattern_integers(p, node->inputs[0]), quantize->outputs[0])))
                 return 0;
         r = take(p, node, 1, quantize, max ? "QMaxPool" : "QAveragePool", ret_done, error);
         if (r < 0 || !*ret_done)
@@ -196,12 +187,6 @@ static int apply(struct graph *graph, const struct node *node, uint32_t *value, 
         return 0;
 }
 
-static uint8_t quantise(float real, const struct quantisation *q) {
-        float steps = rintf(real / q->scale) + (float)q->zero_point;
-
-        return (uint8_t)(!(steps > 0) ? 0 : steps > 255 ? 255 : steps);
-}
-
 /* chain: from what reads the integers to what is quantised. */
 static int make_table(struct graph *graph, const struct node *const *chain, size_t n,
                       const struct quantisation *from, const struct quantisation *to, uint32_t *ret_table,
@@ -229,7 +214,7 @@ static int make_table(struct graph *graph, const struct node *const *chain, size
                 return r;
         for (size_t i = 0; i < 256; i++)
                 ((uint8_t *)table->data)[i] =
-                        quantise((float)tensor_real(graph->values[value].constant, i), to);
+                        quantisation_apply(to, (float)tensor_real(graph->values[value].constant, i));
         graph_set_constant(graph, *ret_table, table);
         return 0;
 }
@@ -244,16 +229,16 @@ static int take_chain(struct pattern *p, struct node *node, struct node *quantiz
 
         while (is_unary(p, first) && n < CHAIN_MAX) {
                 chain[CHAIN_MAX - ++n] = first;
-                from = integers_of(p, first->inputs[0]);
+                from = pattern_integers(p, first->inputs[0]);
                 if (from != VALUE_NONE)
                         break;
                 if (pattern_uses(p, first->inputs[0]) != 1)
                         return 0;
                 first = pattern_producer(p, first->inputs[0]);
         }
-        if (n == 0 || integers_of(p, chain[CHAIN_MAX - n]->inputs[0]) == VALUE_NONE)
+        if (n == 0 || pattern_integers(p, chain[CHAIN_MAX - n]->inputs[0]) == VALUE_NONE)
                 return 0;
-        inputs[0] = integers_of(p, chain[CHAIN_MAX - n]->inputs[0]);
+        inputs[0] = pattern_integers(p, chain[CHAIN_MAX - n]->inputs[0]);
         r = make_table(p->graph, chain + CHAIN_MAX - n, n, value_of(p, inputs[0])->quantisation,
                        value_of(p, quantize->outputs[0])->quantisation, &inputs[1], error);
         if (r < 0)
@@ -340,7 +325,7 @@ static int absorb(struct pattern *p, struct node *quantize, struct error *error)
                 r = take_binary(p, binary, quantize, clamped ? eltwise : NULL, &done, error);
         if (r < 0 || done)
                 return r;
-        integers = node->n_inputs > 0 ? integers_of(p, node_input(node, 0)) : VALUE_NONE;
+        integers = node->n_inputs > 0 ? pattern_integers(p, node_input(node, 0)) : VALUE_NONE;
         if (node_is(node, "MaxPool") || node_is(node, "AveragePool"))
                 return take_pool(p, node, quantize, &done, error);
         if (is_mean_of_map(p, node))
@@ -373,8 +358,8 @@ int graph_quantise_rest(struct graph *graph, struct error *error) {
                 for (size_t k = 0; k < node->n_post_ops; k++)
                         if ((node_is(node, "QConv") || node_is(node, "QInnerProduct")) &&
                             node->post_ops[k].kind == POST_OP_SUM &&
-                            integers_of(&p, node->post_ops[k].operand) != VALUE_NONE)
-                                node->post_ops[k].operand = integers_of(&p, node->post_ops[k].operand);
+                            pattern_integers(&p, node->post_ops[k].operand) != VALUE_NONE)
+                                node->post_ops[k].operand = pattern_integers(&p, node->post_ops[k].operand);
         }
         return r < 0 ? r : graph_sweep(graph, error);
 }

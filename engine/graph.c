@@ -1,5 +1,6 @@
 #include "engine/graph.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,16 @@ struct kept_tensor {
         struct kept_tensor *next;
         struct tensor *tensor;
 };
+
+bool quantisation_equal(const struct quantisation *a, const struct quantisation *b) {
+        return a->scale == b->scale && a->zero_point == b->zero_point;
+}
+
+uint8_t quantisation_apply(const struct quantisation *quantisation, float real) {
+        float steps = rintf(real / quantisation->scale) + (float)quantisation->zero_point;
+
+        return (uint8_t)(!(steps > 0) ? 0 : steps > UINT8_MAX ? UINT8_MAX : steps);
+}
 
 int graph_new(struct graph **ret_graph, struct error *error) {
         _cleanup_(graph_freep) struct graph *graph = calloc(1, sizeof(*graph));

@@ -31,6 +31,12 @@ struct quantisation {
         size_t n_scales;
 };
 
+/* Do integers mean the same? Of activations: one scale for all. */
+bool quantisation_equal(const struct quantisation *a, const struct quantisation *b);
+
+/* saturate(round_half_even(real / scale) + zero_point) in uint8; NaN gives 0. */
+uint8_t quantisation_apply(const struct quantisation *quantisation, float real);
+
 struct value {
         const char *name;
         struct tensor *constant; /* a reference, or NULL where it is computed */

@@ -1,6 +1,5 @@
 #include "engine/input_step.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "engine/native/bfloat.h"
@@ -106,12 +105,6 @@ struct quantised_params {
         uint8_t tables[PIXEL_CHANNELS][256];
 };
 
-static uint8_t quantised(float x, const struct quantisation *q) {
-        float steps = rintf(x / q->scale) + (float)q->zero_point;
-
-        return (uint8_t)(!(steps > 0) ? 0 : steps > UINT8_MAX ? UINT8_MAX : steps);
-}
-
 static void quantised_input_run(const void *params, void *const *addresses) {
         const struct quantised_params *p = params;
         const struct run_input *input = addresses[0];
@@ -130,7 +123,7 @@ static void quantised_input_run(const void *params, void *const *addresses) {
                                               ? i * channels + c
                                               : (i / pixels * channels + c) * pixels + i % pixels;
 
-                        *dst++ = quantised(input->tensor[from], &p->quantisation);
+                        *dst++ = quantisation_apply(&p->quantisation, input->tensor[from]);
                 }
 }
 
@@ -142,7 +135,7 @@ int quantised_input_kernel_new(const struct kernel **ret_kernel, struct kernels 
 
         for (size_t c = 0; c < PIXEL_CHANNELS; c++)
                 for (size_t i = 0; i < 256; i++)
-                        params.tables[c][i] = quantised(normalised(preprocess, c, i), quantisation);
+                        params.tables[c][i] = quantisation_apply(quantisation, normalised(preprocess, c, i));
         return kernel_native_new(ret_kernel, kernels, "native:input", quantised_input_run, &params,
                                  sizeof(params), (const struct layout *[]){layout, layout}, 2, error);
 }

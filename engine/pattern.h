@@ -49,6 +49,13 @@ _unused_ static inline struct node *pattern_input(const struct pattern *pattern,
         return node_is(producer, type) && producer->outputs[0] == value ? producer : NULL;
 }
 
+/* The integers that value is made of by a Dequantize, or VALUE_NONE. */
+_unused_ static inline uint32_t pattern_integers(const struct pattern *pattern, uint32_t value) {
+        const struct node *node = value == VALUE_NONE ? NULL : pattern_producer(pattern, value);
+
+        return node_is(node, "Dequantize") ? node->inputs[0] : VALUE_NONE;
+}
+
 /* Is the input a constant of one float32 value? */
 _unused_ static inline bool pattern_scalar(const struct graph *graph, const struct node *node, size_t input,
                                            float *ret_scalar) {

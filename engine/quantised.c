@@ -19,11 +19,3 @@ int graph_quantised_expand(struct graph *graph, struct error *error) {
         r = quantised_expand(graph, error);
         return r < 0 ? r : quantised_merge(graph, error);
 }
-
-int graph_quantised_keep(struct graph *graph, struct error *error) {
-        return quantised_keep(graph, error);
-}
-
-int graph_quantised_to_float(struct graph *graph, struct error *error) {
-        return quantised_to_float(graph, error);
-}

@@ -17,8 +17,9 @@ bool graph_is_quantised(const struct graph *graph);
  */
 int graph_quantised_expand(struct graph *graph, struct error *error);
 
-/* What integers a plan computes on stays (fuse_quantised.h). */
+/* What integers a plan computes on stays (fuse_quantised.h): weights under a DequantizeWeights, which is
+ * never folded; what steps on integers have no form for is rounded in float32. */
 int graph_quantised_keep(struct graph *graph, struct error *error);
 
-/* What still quantises becomes steps on float32 that round as integers would. */
+/* What still quantises becomes steps on float32 that round as integers would: each pair a FakeQuantize. */
 int graph_quantised_to_float(struct graph *graph, struct error *error);

@@ -13,13 +13,6 @@ int quantised_expand(struct graph *graph, struct error *error);
 /* Equal QuantizeLinear of one value become one, as do equal DequantizeLinear. */
 int quantised_merge(struct graph *graph, struct error *error);
 
-/* Pairs of QuantizeLinear and DequantizeLinear on computed data become FakeQuantize. */
-int quantised_to_float(struct graph *graph, struct error *error);
-
-/* What steps on integers have no form for is rounded in float32; weights stay integers, under a
- * DequantizeWeights that is never folded. */
-int quantised_keep(struct graph *graph, struct error *error);
-
 /* The pair becomes a FakeQuantize, in place of dequantize. */
 int quantised_fake(struct graph *graph, const struct node *quantize, struct node *dequantize,
                    struct error *error);

@@ -130,7 +130,7 @@ static int keep_weights(struct graph *graph, struct error *error) {
         return 0;
 }
 
-int quantised_keep(struct graph *graph, struct error *error) {
+int graph_quantised_keep(struct graph *graph, struct error *error) {
         int r;
 
         r = keep_activations(graph, error);

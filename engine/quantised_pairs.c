@@ -121,7 +121,7 @@ int quantised_fake(struct graph *graph, const struct node *quantize, struct node
         return 0;
 }
 
-int quantised_to_float(struct graph *graph, struct error *error) {
+int graph_quantised_to_float(struct graph *graph, struct error *error) {
         _cleanup_(freep) uint32_t *producers = graph_find_producers(graph);
 
         if (!producers)

@@ -8,10 +8,6 @@ struct slices {
         struct slice *slices; /* for each value; whole VALUE_NONE: none */
 };
 
-static bool same_meaning(const struct quantisation *a, const struct quantisation *b) {
-        return b && a->scale == b->scale && a->zero_point == b->zero_point;
-}
-
 /* Only kernels of our own write and read slices. */
 static bool is_concat_of_channels(const struct graph *graph, const struct node *node) {
         const struct value *out;
@@ -23,7 +19,8 @@ static bool is_concat_of_channels(const struct graph *graph, const struct node *
         if (!out->known || (out->dtype != DTYPE_F32 && !out->quantisation) || out->shape.rank != 4)
                 return false;
         for (size_t i = 0; i < node->n_inputs && out->quantisation; i++)
-                if (!same_meaning(out->quantisation, graph->values[node->inputs[i]].quantisation))
+                if (!graph->values[node->inputs[i]].quantisation ||
+                    !quantisation_equal(out->quantisation, graph->values[node->inputs[i]].quantisation))
                         return false;
         for (size_t i = 0; i < node->n_inputs; i++)
                 if (node->inputs[i] == VALUE_NONE || graph->values[node->inputs[i]].constant ||
