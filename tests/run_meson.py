@@ -34,6 +34,16 @@ def count(record):
     return passed, failed, skipped
 
 
+def failures(record):
+    """What a program that failed said of its cases: those that failed, and the comments that follow them."""
+    lines, shown = [], False
+    for line in (record.get("stdout") or "").splitlines():
+        shown = line.startswith("not ok") or (shown and line.startswith("#"))
+        if shown:
+            lines.append(line)
+    return lines
+
+
 def meson(build, command, *arguments):
     return subprocess.run(["meson", command, "-C", str(build), *arguments], stdin=subprocess.DEVNULL).returncode
 
@@ -49,7 +59,10 @@ def main():
     if log.exists():
         with log.open(encoding="utf-8") as lines:
             for line in lines:
-                total = [a + b for a, b in zip(total, count(json.loads(line)))]
+                record = json.loads(line)
+                total = [a + b for a, b in zip(total, count(record))]
+                for failure in failures(record):
+                    print(failure)
     passed, failed, skipped = total
     if status != 0 and failed == 0:
         failed = 1  # the build, or meson itself
