@@ -6,28 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/macros.h"
 #include "engine/native/dot.h"
+#include "operands.h"
 
 #define RANDOM_CASES 400
-#define SRC_SLACK    63u
-#define MARK         0xa5
 
 /* ---- numbers ---- */
-
-static uint64_t state;
-
-static uint32_t draw(uint32_t below) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        return (uint32_t)(state >> 33) % below;
-}
-
-static float draw_float(void) {
-        return (float)draw(1u << 20) / (float)(1u << 19) - 1;
-}
 
 static uint16_t bf16_of(float value) {
         uint32_t bits;
@@ -42,32 +28,6 @@ static float bf16_float(uint16_t value) {
 
         memcpy(&f, &bits, sizeof(f));
         return f;
-}
-
-/* ---- memory that ends at its last byte ---- */
-
-struct guarded {
-        void *mapping;
-        size_t mapping_bytes;
-        unsigned char *bytes;
-};
-
-static void guarded_free(struct guarded *g) {
-        if (g->mapping)
-                munmap(g->mapping, g->mapping_bytes);
-}
-
-/* bytes must be a multiple of what the contents are aligned to. */
-static struct guarded guarded_new(size_t bytes) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (bytes + page - 1) / page * page;
-        struct guarded g = {.mapping_bytes = body + page};
-
-        g.mapping = mmap(NULL, g.mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        ck_assert(g.mapping != MAP_FAILED);
-        ck_assert_int_eq(mprotect((char *)g.mapping + body, page, PROT_NONE), 0);
-        g.bytes = (unsigned char *)g.mapping + body - bytes;
-        memset(g.bytes, MARK, bytes);
-        return g;
 }
 
 /* ---- the definition ---- */
@@ -214,7 +174,8 @@ static void run_case(struct dot_conv *c, enum weights_kind kind, size_t threads,
                sum_bytes = out_pixels * c->sum_pixel * element_of(c->sum_type), packed_bytes;
         /* A slice's last pixel may end before the next slice's channels. */
         _cleanup_(guarded_free) struct guarded
-                src = guarded_new((((pixels - 1) * c->src_pixel + c->inputs) * element + SRC_SLACK) / 2 * 2),
+                src = guarded_new((((pixels - 1) * c->src_pixel + c->inputs) * element + OPERANDS_SLACK) /
+                                  2 * 2),
                 dst = guarded_new(dst_bytes), sum = guarded_new(sum_bytes),
                 weights = guarded_new(n_weights * (c->type == DOT_U8S8 ? 1 : 4)),
                 scales = guarded_new(c->outputs * 4), biases = guarded_new(c->outputs * 4), packed = {0},
@@ -274,10 +235,9 @@ static void run_case(struct dot_conv *c, enum weights_kind kind, size_t threads,
                         for (size_t x = 0; x < c->out_width; x++)
                                 for (size_t o = 0; o < c->outputs; o++)
                                         compare_one(c, &of, dst.bytes, image, y, x, o);
-        for (size_t p = 0; !in_place && p < out_pixels; p++)
-                for (size_t i = c->outputs * element_of(c->result); i < c->dst_pixel * element_of(c->result);
-                     i++)
-                        ck_assert_uint_eq(dst.bytes[p * c->dst_pixel * element_of(c->result) + i], MARK);
+        if (!in_place)
+                guarded_check_gaps(&dst, out_pixels, c->dst_pixel * element_of(c->result),
+                                   c->outputs * element_of(c->result));
 }
 
 /* ---- random cases ---- */
@@ -354,7 +314,7 @@ static void run_random(enum dot_type type, int i) {
 
         if (!dot_isa(type))
                 return;
-        state = 977u * (uint64_t)i + (uint64_t)type;
+        draw_seed(977u * (uint64_t)i + (uint64_t)type);
         draw(1);
         draw_case(&c, type);
         in_place = c.epilogue.sum && c.sum_type == c.result && draw(2);
@@ -418,7 +378,7 @@ START_TEST(nothing_saturates) {
                         const size_t *s = shapes[i];
                         struct dot_conv c = conv_of(s[0], s[1], s[2], s[3], s[4], 1);
 
-                        state = i;
+                        draw_seed(i);
                         run_case(&c, kind, 1, false, false, false);
                 }
 }
@@ -438,7 +398,7 @@ START_TEST(large_maps_go_by_bands) {
                                 struct dot_conv c = conv_of(s[0], s[1], s[2], s[3], s[4], s[5]);
 
                                 c.type = type;
-                                state = i;
+                                draw_seed(i);
                                 run_case(&c, WEIGHTS_BELL, threads, true, true, false);
                         }
 }
