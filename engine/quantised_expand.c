@@ -26,13 +26,37 @@ static struct attribute *integer_attribute(struct pool *pool, const char *name, 
         return pool_copy(pool, &attribute, 1, sizeof(attribute));
 }
 
+/* Operators on integers may have a scale for each channel and one zero point for all of them, which
+ * DequantizeLinear may not. */
+static int spread_zero_point(struct expansion *e, const struct node *node, uint32_t scale,
+                             uint32_t *zero_point, struct error *error) {
+        const struct tensor *scales = e->graph->values[scale].constant, *zero = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *zeros = NULL;
+        int r;
+
+        if (*zero_point != VALUE_NONE)
+                zero = e->graph->values[*zero_point].constant;
+        if (!scales || scales->n_elements <= 1 || !zero || zero->n_elements != 1 || !zero->data ||
+            (zero->dtype != DTYPE_U8 && zero->dtype != DTYPE_I8))
+                return 0;
+        r = tensor_new(&zeros, zero->dtype, &scales->shape, error);
+        if (r < 0)
+                return r;
+        memset(zeros->data, ((const unsigned char *)zero->data)[0], zeros->n_elements);
+        return simplify_add_constant(e->graph, zero_point, node->name, "zero_point", zeros, error);
+}
+
 /* The reals of integers with scale and zero_point; axis: of several scales. */
 static int dequantise(struct expansion *e, const struct node *node, uint32_t x, uint32_t scale,
                       uint32_t zero_point, int64_t axis, uint32_t *ret_real, struct error *error) {
         struct attribute *attribute = integer_attribute(e->graph->pool, "axis", axis);
+        int r;
 
         if (!attribute)
                 return error_no_memory(error);
+        r = spread_zero_point(e, node, scale, &zero_point, error);
+        if (r < 0)
+                return r;
         return rewrite_add(&e->rewrite,
                            &(struct rewrite_node){.type = "DequantizeLinear",
                                                   .name = node->name,

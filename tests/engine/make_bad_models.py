@@ -15,6 +15,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 import bad_hostile  # noqa: F401, registers its cases
+import bad_quantised  # noqa: F401
 from bad_case import BAD, bad, external, good, good_with_conv, good_with_nodes, weight, with_second_node
 from onnx_case import tensor
 
