@@ -71,7 +71,7 @@ void bytes_run(bytes_part *part, const struct bytes_job *job, size_t units, doub
 /* ---- integers of a map ---- */
 
 int32_t bytes_from_real(struct bytes_real real, float y) {
-        float q = rintf(y * (1 / real.scale));
+        float q = rintf(y / real.scale);
 
         /* Beyond both ends of bytes and zero points alike. */
         q = fminf(fmaxf(q, -1e6f), 1e6f) + (float)real.zero;

@@ -199,11 +199,12 @@ def quantised_softmax_and_batch_normalization_stay_in_float(c):
 # Operators on integers
 
 
-def integers_conv(c, x, x_parameters, out_channels, in_channels, kernel, y_parameters, bias=True, **attributes):
+def integers_conv(c, x, x_parameters, out_channels, in_channels, kernel, y_parameters, bias=True, w_zero=None,
+                  **attributes):
     values = c.filters(out_channels, in_channels // attributes.get("group", 1), kernel)
     scale = np.abs(values).max(axis=(1, 2, 3)) / np.float32(127)
-    inputs = [x, *x_parameters, np.rint(values / scale.reshape(-1, 1, 1, 1)).astype(S8), scale, np.zeros(out_channels, S8),
-              *y_parameters]
+    inputs = [x, *x_parameters, np.rint(values / scale.reshape(-1, 1, 1, 1)).astype(S8), scale,
+              np.zeros(out_channels, S8) if w_zero is None else w_zero, *y_parameters]
     if bias:
         inputs.append(np.rint(c.uniform(out_channels) / scale / 0.02).astype(np.int32))
     return c.add("QLinearConv", *inputs, **attributes)
@@ -250,3 +251,54 @@ def quantised_operators_of_com_microsoft(c):
     y = c.add("QGemm", c.add("Flatten", g), *p6, weights, scalar(c, 0.004), scalar(c, 0, S8), bias, *p7,
               domain="com.microsoft")
     return c.add("DequantizeLinear", y, *p7)
+
+
+def bottleneck(c, x, x_parameters, channels, inside, outside, strides, scales):
+    """A block of ResNet-50 on integers. scales: of the three convolutions, of the shortcut where it is one, of the sum.
+    Returns the sum and its parameters."""
+    q = Quantised(c)
+    a, b, y, shortcut, total = (q.parameters(scale, 0 if rectified else None) if scale else None
+                                for scale, rectified in zip(scales, (True, True, False, False, True)))
+    v = integers_conv(c, x, x_parameters, inside, channels, 1, a)
+    v = integers_conv(c, v, a, inside, inside, 3, b, pads=[1, 1, 1, 1], strides=strides)
+    v = integers_conv(c, v, b, outside, inside, 1, y)
+    if shortcut:
+        x, x_parameters = integers_conv(c, x, x_parameters, outside, channels, 1, shortcut, strides=strides), shortcut
+    return c.add("QLinearAdd", v, *y, x, *x_parameters, *total, domain="com.microsoft"), total
+
+
+@case((2, 3, 19, 18), opset=12, microsoft=True)
+def quantised_residual_network_of_operators_on_integers(c):
+    """resnet50-v1-12-int8.onnx in small: its operators in their order, a block of each kind."""
+    q = Quantised(c)
+    p0, p1 = q.parameters(0.009, 114), q.parameters(0.019, 0)
+    x = integers_conv(c, c.add("QuantizeLinear", "input", *p0), p0, 12, 3, 7, p1, pads=[3, 3, 3, 3], strides=[2, 2])
+    x = c.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    x, p = bottleneck(c, x, p1, 12, 6, 20, [1, 1], (0.013, 0.011, 0.017, 0.016, 0.015))
+    x, p = bottleneck(c, x, p, 20, 6, 20, [1, 1], (0.012, 0.014, 0.018, None, 0.017))
+    x, p = bottleneck(c, x, p, 20, 10, 24, [2, 2], (0.013, 0.012, 0.019, 0.015, 0.018))
+    g, y, z = q.parameters(0.011, 0), q.parameters(0.023), q.parameters(0.027)
+    x = c.add("QLinearGlobalAveragePool", x, *p, *g, channels_last=0, domain="com.microsoft")
+    weights = c.random.integers(-127, 128, (24, 10)).astype(S8)
+    x = c.add("QLinearMatMul", c.add("Flatten", x), *g, weights, scalar(c, 0.003), scalar(c, 0, S8), *y)
+    bias = c.random.integers(0, 256, (10,)).astype(U8)
+    x = c.add("QLinearAdd", x, *y, bias, scalar(c, 0.006), scalar(c, 128, U8), *z, domain="com.microsoft")
+    return c.add("DequantizeLinear", x, *z)
+
+
+@case((1, 3, 9, 8), microsoft=True)
+def quantised_channels_whose_scales_share_a_zero_point(c):
+    q = Quantised(c)
+    p0, p1, p2 = q.parameters(0.009), q.parameters(0.02, 0), q.parameters(0.03)
+    x = c.add("QuantizeLinear", "input", *p0)
+    x = integers_conv(c, x, p0, 8, 3, 3, p1, w_zero=scalar(c, 0, S8))
+    x = integers_conv(c, x, p1, 6, 8, 1, p2, w_zero=c.constant([0], S8))
+    return c.pooled(c.add("DequantizeLinear", x, *p2))
+
+
+@case((1, 3, 9, 8), microsoft=True)
+def quantised_channels_whose_scales_share_a_zero_point_that_is_not_0(c):
+    q = Quantised(c)
+    p0, p1 = q.parameters(0.009), q.parameters(0.02)
+    x = integers_conv(c, c.add("QuantizeLinear", "input", *p0), p0, 8, 3, 3, p1, w_zero=scalar(c, 5, S8))
+    return c.pooled(c.add("DequantizeLinear", x, *p1))
