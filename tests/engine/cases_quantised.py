@@ -150,7 +150,7 @@ def quantised_activations_by_a_table(c):
     q = Quantised(c)
     a = q.pair(q.conv(q.pair("input", 0.02), 0.02, 8, 3, 1), 0.03)
     b = q.pair(c.add("Sigmoid", a), 1 / 255, 0)
-    swish = q.pair(c.add("Mul", a, b), 0.012, 20)
+    swish = q.pair(c.add("Mul", a, b), 0.0123, 20)
     hard = q.pair(c.add("HardSigmoid", swish, alpha=1 / 6), 1 / 255, 0)
     leaky = q.pair(c.add("LeakyRelu", q.pair(c.add("Mul", swish, hard), 0.012, 30), alpha=0.1), 0.011, 10)
     return c.pooled(q.pair(c.add("Clip", leaky, np.float32(-0.05), np.float32(1.5)), 0.01, 5))
@@ -267,7 +267,9 @@ def bottleneck(c, x, x_parameters, channels, inside, outside, strides, scales):
     return c.add("QLinearAdd", v, *y, x, *x_parameters, *total, domain="com.microsoft"), total
 
 
-@case((2, 3, 19, 18), opset=12, microsoft=True)
+@case((2, 3, 19, 18), opset=12, microsoft=True,
+      watch=("quantizelinear_0", "qlinearconv_1", "maxpool_2", "qlinearadd_7", "qlinearglobalaveragepool_17", "flatten_18",
+             "qlinearmatmul_19"))
 def quantised_residual_network_of_operators_on_integers(c):
     """resnet50-v1-12-int8.onnx in small: its operators in their order, a block of each kind."""
     q = Quantised(c)

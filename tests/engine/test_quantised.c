@@ -12,7 +12,7 @@
 #include "engine/plan.h"
 
 #define BATCH      3u
-#define PIXELS_MAX (BATCH * 12u * 12u * 3u) /* bytes of three pictures */
+#define PIXELS_MAX (BATCH * 19u * 18u * 3u) /* bytes of three pictures */
 
 struct network {
         const char *name, *steps;
@@ -32,6 +32,10 @@ static const struct network networks[] = {
         {"quantised_concatenations_of_one_scale",
          "Input QConv+Relu QConv+Relu QConv+Relu QConv+Relu QConv+Relu QConv+Relu QConv+Relu "
          "QGlobalAveragePool Dequantize"},
+        {"quantised_residual_network_of_operators_on_integers",
+         /* The sum with the bias, a constant, is of as many values as there are classes: in float32. */
+         "Input QConv QMaxPool QConv QConv QConv QConv QAdd QConv QConv QConv QAdd QConv QConv QConv QConv "
+         "QAdd QGlobalAveragePool QInnerProduct Dequantize Add Quantize Dequantize"},
         {"quantised_again", "Input QConv+Relu QLookup QConv QGlobalAveragePool Dequantize"},
         {"quantised_concatenation_of_several_scales",
          "Input QConv+Relu QConv+Relu QConv+Relu QConcat QConcat QConv QGlobalAveragePool Dequantize"},

@@ -77,7 +77,7 @@ static void compare(const char *name, const struct npy *reference, const struct 
                       largest);
 }
 
-static void run_case(const char *name, unsigned threads) {
+static void run_case(const char *name, unsigned threads, enum precision precision) {
         _cleanup_(npy_release) struct npy input = {0}, reference = {0};
         _cleanup_(model_freep) struct model *model = NULL;
         _cleanup_(plan_freep) struct plan *plan = NULL, *other = NULL;
@@ -91,8 +91,7 @@ static void run_case(const char *name, unsigned threads) {
         snprintf(directory, sizeof(directory), "%s/vectors/%s", VECTORS_DIRECTORY, name);
         input = npy_load(directory, "input.npy");
         reference = npy_load(directory, "output.npy");
-        /* auto would round what goes through a file of bfloat16 weights. */
-        r = model_open_with(&model, directory, NULL, &(struct model_options){.precision = PRECISION_F32},
+        r = model_open_with(&model, directory, NULL, &(struct model_options){.precision = precision},
                             &error);
         ck_assert_msg(r == 0, "%s", error.text);
         options.height = input.dims[model_input(model).channels_last ? 1 : 2];
@@ -122,13 +121,24 @@ static void run_case(const char *name, unsigned threads) {
         }
 }
 
+/* Not PRECISION_AUTO, which would round what goes through a file of bfloat16 weights. */
 START_TEST(matches_onnxruntime_with_one_thread) {
-        run_case(cases[_i], 1);
+        run_case(cases[_i], 1, PRECISION_F32);
 }
 END_TEST
 
 START_TEST(matches_onnxruntime_with_two_threads) {
-        run_case(cases[_i], 2);
+        run_case(cases[_i], 2, PRECISION_F32);
+}
+END_TEST
+
+static bool is_quantised(const char *name) {
+        return strncmp(name, "quantised_", strlen("quantised_")) == 0;
+}
+
+START_TEST(matches_onnxruntime_in_integers) {
+        if (is_quantised(cases[_i]))
+                run_case(cases[_i], 1, PRECISION_INT8);
 }
 END_TEST
 
@@ -168,7 +178,7 @@ START_TEST(bad_model_is_refused_and_named) {
                 struct error error = ERROR_NONE;
 
                 /* Of other files that would be the first complaint. */
-                if (precisions[i] == PRECISION_INT8 && strncmp(cases[_i], "quantised", 9) != 0)
+                if (precisions[i] == PRECISION_INT8 && !is_quantised(cases[_i]))
                         continue;
                 ck_assert_msg(open_and_plan(path, precisions[i], &error) < 0, "%s was accepted", cases[_i]);
                 ck_assert_msg(strstr(error.text, fragment), "%s: '%s' does not say '%s'", cases[_i],
@@ -191,6 +201,7 @@ int main(int argc, char **argv) {
         } else {
                 tcase_add_loop_test(tcase, matches_onnxruntime_with_one_thread, 0, (int)n_cases);
                 tcase_add_loop_test(tcase, matches_onnxruntime_with_two_threads, 0, (int)n_cases);
+                tcase_add_loop_test(tcase, matches_onnxruntime_in_integers, 0, (int)n_cases);
         }
         suite_add_tcase(suite, tcase);
         runner = srunner_create(suite);

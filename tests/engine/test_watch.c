@@ -55,7 +55,7 @@ static void compare(const char *path, const struct npy *reference, const size_t 
 }
 
 /* Runs the network of paths' folder, watching the nodes of all of them at once. */
-static void watch(char *const *paths, size_t n, unsigned threads) {
+static void watch(char *const *paths, size_t n, unsigned threads, enum precision precision) {
         _cleanup_(npy_release) struct npy input = {0}, output_reference = {0};
         _cleanup_(model_freep) struct model *model = NULL;
         _cleanup_(plan_freep) struct plan *plan = NULL;
@@ -74,6 +74,7 @@ static void watch(char *const *paths, size_t n, unsigned threads) {
         r = model_open_with(
                 &model, folder, NULL,
                 &(struct model_options){
+                        .precision = precision,
                         .watch = &(struct model_watch){.names = (const char *const *)nodes, .n = n}},
                 &error);
         ck_assert_msg(r == 0, "%s", error.text);
@@ -102,7 +103,14 @@ static void watch(char *const *paths, size_t n, unsigned threads) {
 }
 
 START_TEST(one_watched_value_equals_onnxruntime) {
-        watch(&references.gl_pathv[_i], 1, 1);
+        watch(&references.gl_pathv[_i], 1, 1, PRECISION_F32);
+}
+END_TEST
+
+/* Integers are given as the file means them, without what is made of them inside. */
+START_TEST(one_watched_value_of_a_network_in_integers_equals_onnxruntime) {
+        if (strstr(references.gl_pathv[_i], "/quantised_"))
+                watch(&references.gl_pathv[_i], 1, 1, PRECISION_INT8);
 }
 END_TEST
 
@@ -121,7 +129,7 @@ START_TEST(all_watched_values_equal_onnxruntime) {
                 if (strcmp(folder, other) != 0)
                         break;
         }
-        watch(&references.gl_pathv[first], n, 2);
+        watch(&references.gl_pathv[first], n, 2, PRECISION_F32);
 }
 END_TEST
 
@@ -154,6 +162,8 @@ int main(void) {
         }
         tcase_set_timeout(tcase, 0);
         tcase_add_loop_test(tcase, one_watched_value_equals_onnxruntime, 0, (int)references.gl_pathc);
+        tcase_add_loop_test(tcase, one_watched_value_of_a_network_in_integers_equals_onnxruntime, 0,
+                            (int)references.gl_pathc);
         tcase_add_loop_test(tcase, all_watched_values_equal_onnxruntime, 0, (int)references.gl_pathc);
         tcase_add_test(tcase, an_unknown_name_is_refused_with_the_nearest);
         suite_add_tcase(suite, tcase);
