@@ -2,6 +2,7 @@
 and held to AVX2, equal plain integer arithmetic to the last bit."""
 import array
 import ast
+import json
 import os
 import pathlib
 import subprocess
@@ -23,17 +24,20 @@ def read_npy(path):
 
 
 class Saturation(unittest.TestCase):
-    def check(self, precision, isa):
+    def run_program(self, *arguments, isa=None):
         environment = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": isa} if isa else {})}
+        result = subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result
+
+    def check(self, precision, isa):
         cases = sorted(VECTORS.iterdir())
         self.assertTrue(cases)
         for case in cases:
             with self.subTest(case.name), tempfile.TemporaryDirectory() as scratch:
                 output = pathlib.Path(scratch) / "y.npy"
-                command = [PROGRAM, "infer", "--model", str(case / "model.onnx"), "--input", str(case / "input.npy"),
-                           "--output", str(output), "--precision", precision]
-                result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
-                self.assertEqual(result.returncode, 0, result.stderr)
+                self.run_program("infer", "--model", str(case / "model.onnx"), "--input", str(case / "input.npy"),
+                                 "--output", str(output), "--precision", precision, isa=isa)
                 shape, values = read_npy(output)
                 expected_shape, expected = read_npy(case / "output.npy")
                 self.assertEqual(shape, expected_shape)
@@ -41,6 +45,30 @@ class Saturation(unittest.TestCase):
                 at = different[0] if different else 0
                 self.assertFalse(different, f"{len(different)} of {len(values)}, the first at {at}: {values[at]} instead "
                                             f"of {expected[at]}")
+
+    def kernels(self, isa):
+        """What runs the layers of all cases."""
+        kernels = set()
+        for case in sorted(VECTORS.iterdir()):
+            with self.subTest(case.name):
+                steps = self.steps(case, isa)
+                layers = [step for step in steps if step["node"] == "layer" and step["op"] != "Reorder"]
+                self.assertEqual([step["op"] for step in layers],
+                                 ["QInnerProduct" if case.name.startswith("inner_product") else "QConv"], steps)
+                self.assertIn(" u8 ", layers[0]["source"] + " ")
+                kernels.add(layers[0]["kernel"])
+        return kernels
+
+    def steps(self, case, isa):
+        result = self.run_program("inspect", "--json", "--precision", "int8", str(case / "model.onnx"), isa=isa)
+        return json.loads(result.stdout)["steps"]
+
+    def test_layers_run_in_integers_with_all_instructions(self):
+        for kernel in self.kernels(None):
+            self.assertRegex(kernel, "^native_(dot|bytes_depthwise):(avx512_vnni|avx2)$")
+
+    def test_layers_run_in_integers_held_to_avx2(self):
+        self.assertEqual(self.kernels("AVX2"), {"native_dot:avx2", "native_bytes_depthwise:avx2"})
 
     def test_int8_with_all_instructions(self):
         self.check("int8", None)
