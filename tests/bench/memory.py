@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What models take of memory and of time until they are ready, as a Markdown table.
 
-    SACCADE=build/cli/saccade STARTUP=build/tests/bench/startup tests/bench/memory.py [--rounds N] MODEL.onnx...
+    SACCADE=build/cli/saccade STARTUP=build/tests/bench/startup tests/bench/memory.py [--rounds N] [--image JPEG]
+        MODEL.onnx...
 
 Peak: the resident size (VmHWM) of `saccade bench` with one thread, batch 1, beside the packed weights and activations
-that `saccade inspect` tells. Start: the least of some rounds, each in a process of its own (startup.c says what the
+that `saccade inspect` tells. Served (with --image): from the start of `saccade serve` to the first answer, and the
+proportional set size after SERVED answers, two threads. Quantised files run in int8. Start: the least of some rounds, each in a process of its own (startup.c says what the
 columns are); "read + pack" is what must be done at least. Build startup by `meson compile -C build startup`.
 """
 import argparse
@@ -12,10 +14,15 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 import time
+import urllib.request
+
+from serve import start_saccade
 
 MIB = 1 << 20
 SACCADE = os.environ.get("SACCADE", "build/cli/saccade")
+SERVED = 50
 STARTUP = os.environ.get("STARTUP", "build/tests/bench/startup")
 
 
@@ -33,6 +40,21 @@ def peak_mib(model):
     return peak
 
 
+def served(model, image):
+    """Milliseconds to the first answer, and MiB after some."""
+    with tempfile.TemporaryDirectory() as scratch:
+        server = start_saccade(model, 2, pathlib.Path(scratch))
+        try:
+            first_s = server.wait(image)
+            for _ in range(SERVED):
+                request = urllib.request.Request(server.url(), image, {"Content-Type": "image/jpeg"})
+                with urllib.request.urlopen(request) as response:
+                    response.read()
+            return f"{first_s * 1000:.0f}", f"{server.memory_mib():.0f}"
+        finally:
+            server.stop()
+
+
 def output_of(*words):
     return json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
 
@@ -40,19 +62,22 @@ def output_of(*words):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--image", type=pathlib.Path)
     parser.add_argument("models", nargs="+")
     arguments = parser.parse_args()
-    print("| model | weights MiB | arena MiB (bound) | peak MiB | of 1.25 x both + 30 | read ms | parse | pack | plan "
-          "| ready | of read + pack | version |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| model | precision | file MB | first answer ms | served MiB | weights MiB | arena MiB (bound) | peak MiB "
+          "| of 1.25 x both + 30 | read ms | parse | pack | plan | ready | of read + pack | version |")
+    print("|---" * 16 + "|")
     for model in arguments.models:
         plan = output_of(SACCADE, "inspect", model, "--threads", "1", "--json")
         weights, arena, bound = (plan[key] / MIB for key in ("weight_bytes", "arena_bytes", "arena_bound_bytes"))
         peak = peak_mib(model)
         rounds = [output_of(STARTUP, model) for _ in range(arguments.rounds)]
         least = {key: min(r[key] for r in rounds) for key in rounds[0]}
-        print(f"| {plan['model']} | {weights:.1f} | {arena:.1f} ({bound:.1f}) | {peak:.0f} "
-              f"| {peak / (1.25 * (weights + arena) + 30):.2f} | {least['read_ms']:.1f} | {least['parse_ms']:.1f} "
+        file_mb = os.path.getsize(model) / 1e6
+        first_ms, served_mib = served(model, arguments.image.read_bytes()) if arguments.image else ("-", "-")
+        print(f"| {plan['model']} | {plan['precision']} | {file_mb:.2f} | {first_ms} | {served_mib} | {weights:.1f} "
+              f"| {arena:.1f} ({bound:.1f}) | {peak:.0f} | {peak / (1.25 * (weights + arena) + 30):.2f} | {least['read_ms']:.1f} | {least['parse_ms']:.1f} "
               f"| {least['pack_ms']:.1f} | {least['plan_ms']:.1f} | {least['ready_ms']:.1f} "
               f"| {least['ready_ms'] / (least['read_ms'] + least['pack_ms']):.2f} | {least['hash_ms']:.1f} |",
               flush=True)
