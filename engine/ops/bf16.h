@@ -18,15 +18,9 @@ bool bf16_conv_can(const struct graph *graph, const struct node *node);
 int bf16_conv_lower(struct lowering *lowering, const struct node *node, const struct conv_source *source,
                     struct error *error);
 
-/* x [rows, k] * weights; the result is float32, or what lowering_dtype() says. */
-struct bf16_product {
-        size_t rows, k, n;
-        bool transposed; /* weights [n, k], else [k, n] */
-        struct tensor *weights, *bias;
-};
-
-int bf16_product_lower(struct lowering *lowering, const struct node *node,
-                       const struct bf16_product *product, struct error *error);
+/* The result is float32, or what lowering_dtype() says. */
+int bf16_product_lower(struct lowering *lowering, const struct node *node, const struct row_product *product,
+                       struct error *error);
 
 /* x * scale[c] + shift[c] and clipping, and the mean of each map: where bf16_can_write() says so. */
 int bf16_scale_shift_lower(struct lowering *lowering, const struct node *node, struct error *error);

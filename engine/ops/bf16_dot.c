@@ -194,7 +194,7 @@ int bf16_dot_conv_lower(struct lowering *lowering, const struct node *node, cons
 }
 
 int bf16_dot_product_lower(struct lowering *lowering, const struct node *node,
-                           const struct bf16_product *product, const struct kernel_conv *spec,
+                           const struct row_product *product, const struct kernel_conv *spec,
                            struct error *error) {
         struct kernels *kernels = lowering_kernels(lowering);
         const struct graph *graph = lowering_graph(lowering);

@@ -10,5 +10,5 @@ int bf16_dot_conv_lower(struct lowering *lowering, const struct node *node, cons
 
 /* spec: product as a convolution of as many images as it has rows. */
 int bf16_dot_product_lower(struct lowering *lowering, const struct node *node,
-                           const struct bf16_product *product, const struct kernel_conv *spec,
+                           const struct row_product *product, const struct kernel_conv *spec,
                            struct error *error);

@@ -89,3 +89,11 @@ const char *op_text(const struct node *node, char buffer[OP_TEXT_BYTES]) {
         snprintf(buffer, OP_TEXT_BYTES, "%s%s", node->type, node->fused ? node->fused : "");
         return buffer;
 }
+
+uint64_t form_hash(uint64_t hash, const void *bytes, size_t n) {
+        const unsigned char *from = bytes;
+
+        for (size_t i = 0; i < n; i++)
+                hash = (hash ^ from[i]) * 0x100000001b3u;
+        return hash;
+}

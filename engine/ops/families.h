@@ -127,6 +127,22 @@ int native_product_lower(struct lowering *lowering, const struct node *node, siz
                          size_t outputs, struct tensor *weights, struct tensor *bias, bool *ret_done,
                          struct error *error);
 
+/* x [rows, k] * weights + bias. */
+struct row_product {
+        size_t rows, k, n;
+        bool transposed;               /* weights [n, k], else [k, n] */
+        struct tensor *weights, *bias; /* bias: NULL where there is none */
+};
+
+/* The same by oneDNN; from, to: the types of x and of the result, float32 or bfloat16. */
+int row_product_lower(struct lowering *lowering, const struct node *node, const struct row_product *product,
+                      enum dtype from, enum dtype to, struct error *error);
+
+/* A name of a packed form says what it depends on; of long lists, this: FNV-1a, which begins with FORM_HASH
+ * and goes on from hash. */
+#define FORM_HASH 0xcbf29ce484222325u
+uint64_t form_hash(uint64_t hash, const void *bytes, size_t n);
+
 /* Can a convolution work on its input as it reads it (struct prologue)? */
 bool native_conv_takes_prologue(const struct kernel_conv *spec);
 

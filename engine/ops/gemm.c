@@ -91,12 +91,12 @@ static int fully_connected_lower(struct lowering *lowering, const struct node *n
 
         if (lowering_takes_bf16(lowering))
                 return bf16_product_lower(lowering, node,
-                                          &(struct bf16_product){.rows = gemm->m,
-                                                                 .k = gemm->k,
-                                                                 .n = gemm->n,
-                                                                 .transposed = gemm->transpose_b,
-                                                                 .weights = gemm->b->constant,
-                                                                 .bias = gemm->c ? gemm->c->constant : NULL},
+                                          &(struct row_product){.rows = gemm->m,
+                                                                .k = gemm->k,
+                                                                .n = gemm->n,
+                                                                .transposed = gemm->transpose_b,
+                                                                .weights = gemm->b->constant,
+                                                                .bias = gemm->c ? gemm->c->constant : NULL},
                                           error);
         if (gemm->transpose_b)
                 r = native_product_lower(lowering, node, gemm->m, gemm->k, gemm->n, gemm->b->constant,

@@ -56,14 +56,10 @@ static int bias_pack(const void *params, _unused_ size_t first, size_t n, const 
         return 0;
 }
 
-/* FNV-1a, for names of packed forms. */
 static uint64_t order_hash(const struct native_conv *conv) {
         size_t n = conv->family == NATIVE_POINTWISE ? conv->inputs : conv->outputs;
-        uint64_t hash = 0xcbf29ce484222325u;
 
-        for (size_t i = 0; conv->order && i < n; i++)
-                hash = (hash ^ (uint64_t)conv->order[i]) * 0x100000001b3u;
-        return conv->order ? hash : 0;
+        return conv->order ? form_hash(FORM_HASH, conv->order, n * sizeof(*conv->order)) : 0;
 }
 
 bool native_conv_takes_prologue(const struct kernel_conv *spec) {

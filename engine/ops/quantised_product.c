@@ -420,20 +420,12 @@ static int depthwise_pack(const void *params, size_t first, size_t n, const void
         return 0;
 }
 
-/* FNV-1a, for names of packed forms. */
+/* What is packed with the weights. */
 static uint64_t reals_hash(const struct channel_reals *reals, size_t n, float dst_scale) {
-        const float *const lists[] = {reals->scale, reals->bias};
-        uint64_t hash = 0xcbf29ce484222325u;
-        uint32_t bits;
+        uint64_t hash = form_hash(FORM_HASH, &dst_scale, sizeof(dst_scale));
 
-        memcpy(&bits, &dst_scale, sizeof(bits));
-        hash ^= bits;
-        for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-                for (size_t k = 0; lists[i] && k < n; k++) {
-                        memcpy(&bits, &lists[i][k], sizeof(bits));
-                        hash = (hash ^ bits) * 0x100000001b3u;
-                }
-        return hash;
+        hash = form_hash(hash, reals->scale, n * sizeof(*reals->scale));
+        return reals->bias ? form_hash(hash, reals->bias, n * sizeof(*reals->bias)) : hash;
 }
 
 static int depthwise_lower(struct lowering *lowering, const struct product *product, struct error *error) {

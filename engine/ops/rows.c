@@ -159,66 +159,51 @@ static int inner_product_gelu_lower(struct lowering *lowering, const struct node
  * with AVX-512 as with AVX2. Inner product and matrix product are as fast with AVX-512, but fall to 50 to
  * 105 with AVX2 (M 49 to 3136, N and K 96 to 3072).
  */
-OPERATOR_LOWER(inner_product) {
+int row_product_lower(struct lowering *lowering, const struct node *node, const struct row_product *product,
+                      enum dtype from, enum dtype to, struct error *error) {
         const struct graph *graph = lowering_graph(lowering);
         struct kernels *kernels = lowering_kernels(lowering);
-        const struct value *x = &graph->values[node->inputs[0]], *w = &graph->values[node->inputs[1]];
-        const struct shape *out = &graph->values[node->outputs[0]].shape;
-        bool transposed = node_attribute_integer(node, "transB", 0) != 0, bias = node->n_inputs > 2;
-        size_t rows = rows_of(&x->shape), k = x->shape.dims[x->shape.rank - 1];
-        size_t n = out->dims[out->rank - 1];
+        size_t rows = product->rows, k = product->k, n = product->n, last;
         struct kernel_conv spec = {
                 .src = {.rank = 4, .dims = {1, k, rows, 1}},
                 .dst = {.rank = 4, .dims = {1, n, rows, 1}},
                 .groups = 1,
                 .window = {.kernel = {1, 1}, .strides = {1, 1}, .dilations = {1, 1}},
-                .bias = bias,
+                .bias = product->bias,
                 .post_ops = post_ops_of(node),
         };
         struct shape matrix = {.rank = 4, .dims = {n, k, 1, 1}}, vector = {.rank = 1, .dims = {n}};
-        const struct layout *as = layout_strided(
-                kernels, &matrix, transposed ? (size_t[]){k, 1, 1, 1} : (size_t[]){1, n, 1, 1});
-        const struct layout *bias_as = layout_plain(kernels, &vector);
-        const struct layout *x_plain = layout_plain(kernels, &x->shape), *plain = layout_plain(kernels, out);
+        const struct layout *weights = layout_strided(
+                kernels, &matrix, product->transposed ? (size_t[]){k, 1, 1, 1} : (size_t[]){1, n, 1, 1});
+        const struct layout *bias = layout_plain(kernels, &vector);
+        const struct layout *x =
+                layout_as(kernels, layout_plain(kernels, &graph->values[node->inputs[0]].shape), from);
+        const struct layout *y =
+                layout_as(kernels, layout_plain(kernels, &graph->values[node->outputs[0]].shape), to);
         uint32_t sum = sum_operand_of(node);
         struct operand operands[4];
         const struct kernel *kernel;
         char op[OP_TEXT_BYTES];
-        size_t last;
         int r;
 
-        if (lowering_takes_bf16(lowering))
-                return bf16_product_lower(
-                        lowering, node,
-                        &(struct bf16_product){.rows = rows,
-                                               .k = k,
-                                               .n = n,
-                                               .transposed = transposed,
-                                               .weights = w->constant,
-                                               .bias = bias ? graph->values[node->inputs[2]].constant
-                                                            : NULL},
-                        error);
-        if (is_gelu_of_panels(node, native_best()))
-                return inner_product_gelu_lower(lowering, node, rows, k, n, transposed, error);
-        spec.src_layout = layout_channels_last(kernels, &spec.src);
-        spec.dst_layout = layout_channels_last(kernels, &spec.dst);
-        if (!as || !bias_as || !x_plain || !plain || !spec.src_layout || !spec.dst_layout)
+        spec.src_layout = layout_as(kernels, layout_channels_last(kernels, &spec.src), from);
+        spec.dst_layout = layout_as(kernels, layout_channels_last(kernels, &spec.dst), to);
+        if (!weights || !bias || !x || !y || !spec.src_layout || !spec.dst_layout)
                 return error_no_memory(error);
         r = kernel_conv_new(&kernel, kernels, &spec, error);
         if (r < 0)
                 return r;
         last = kernel_n_args(kernel) - 1;
-        r = lowering_use(lowering, node->inputs[0], x_plain, &operands[0], error);
+        r = lowering_use(lowering, node->inputs[0], x, &operands[0], error);
         if (r >= 0)
-                r = lowering_constant(lowering, w->constant, as, kernel_layout(kernel, 1), &operands[1],
+                r = lowering_constant(lowering, product->weights, weights, kernel_layout(kernel, 1),
+                                      &operands[1], error);
+        if (r >= 0 && product->bias)
+                r = lowering_constant(lowering, product->bias, bias, kernel_layout(kernel, 2), &operands[2],
                                       error);
-        if (r >= 0 && bias)
-                r = lowering_constant(lowering, graph->values[node->inputs[2]].constant, bias_as,
-                                      kernel_layout(kernel, 2), &operands[2], error);
         if (r >= 0)
-                r = sum != VALUE_NONE
-                            ? lowering_use_writable(lowering, node, sum, plain, &operands[last], error)
-                            : lowering_place(lowering, plain, &operands[last], error);
+                r = sum != VALUE_NONE ? lowering_use_writable(lowering, node, sum, y, &operands[last], error)
+                                      : lowering_place(lowering, y, &operands[last], error);
         if (r >= 0)
                 r = lowering_emit(lowering, node, op_text(node, op), kernel, operands,
                                   2.0 * (double)rows * (double)k * (double)n, error);
@@ -226,4 +211,25 @@ OPERATOR_LOWER(inner_product) {
                 return r;
         lowering_define(lowering, node->outputs[0], operands[last]);
         return 0;
+}
+
+OPERATOR_LOWER(inner_product) {
+        const struct graph *graph = lowering_graph(lowering);
+        const struct value *x = &graph->values[node->inputs[0]], *w = &graph->values[node->inputs[1]];
+        const struct shape *out = &graph->values[node->outputs[0]].shape;
+        const struct row_product product = {
+                .rows = rows_of(&x->shape),
+                .k = x->shape.dims[x->shape.rank - 1],
+                .n = out->dims[out->rank - 1],
+                .transposed = node_attribute_integer(node, "transB", 0) != 0,
+                .weights = w->constant,
+                .bias = node->n_inputs > 2 ? graph->values[node->inputs[2]].constant : NULL,
+        };
+
+        if (lowering_takes_bf16(lowering))
+                return bf16_product_lower(lowering, node, &product, error);
+        if (is_gelu_of_panels(node, native_best()))
+                return inner_product_gelu_lower(lowering, node, product.rows, product.k, product.n,
+                                                product.transposed, error);
+        return row_product_lower(lowering, node, &product, DTYPE_F32, DTYPE_F32, error);
 }
