@@ -88,6 +88,9 @@ int lowering_use_writable(struct lowering *lowering, const struct node *node, ui
 int lowering_constant(struct lowering *lowering, struct tensor *tensor, const struct layout *as,
                       const struct layout *want, struct operand *ret_operand, struct error *error);
 
+/* weights_form_bytes() of the model's. */
+size_t lowering_form_bytes(struct lowering *lowering, const struct tensor *tensor, const char *form);
+
 /* A form of tensor that packer makes of elements of dtype (weights_pack_form() in engine/weights.h), shared
  * likewise. layout: as what kernels see its bytes, of which there are layout_bytes(layout); NULL: out of
  * memory. */

@@ -86,6 +86,10 @@ int lowering_constant(struct lowering *lowering, struct tensor *tensor, const st
         return packed_place(lowering, packed, want, ret_operand, error);
 }
 
+size_t lowering_form_bytes(struct lowering *lowering, const struct tensor *tensor, const char *form) {
+        return weights_form_bytes(lowering->weights, tensor, form);
+}
+
 int lowering_constant_form(struct lowering *lowering, struct tensor *tensor, const char *form,
                            const struct layout *layout, enum dtype dtype, weights_packer *packer,
                            const void *params, struct operand *ret_operand, struct error *error) {

@@ -463,6 +463,18 @@ int weights_pack_form(struct packed **ret_packed, struct weights *weights, struc
         return obtain(ret_packed, weights, &request, error);
 }
 
+size_t weights_form_bytes(struct weights *weights, const struct tensor *tensor, const char *form) {
+        const struct packed *packed;
+        size_t bytes = 0;
+
+        pthread_mutex_lock(&weights->lock);
+        for (packed = *bucket_of(weights, tensor); packed && bytes == 0; packed = packed->next)
+                if (packed->tensor == tensor && packed->form && strcmp(packed->form, form) == 0)
+                        bytes = packed->n_bytes;
+        pthread_mutex_unlock(&weights->lock);
+        return bytes;
+}
+
 const void *packed_bytes(const struct packed *packed) {
         return packed->bytes;
 }

@@ -47,6 +47,10 @@ int weights_pack_form(struct packed **ret_packed, struct weights *weights, struc
                       const char *form, size_t bytes, enum dtype dtype, weights_packer *packer,
                       const void *params, struct error *error);
 
+/* How large that form of the tensor is which is packed, or just being packed; 0: there is none. For forms
+ * whose size takes as long to find as packing does. */
+size_t weights_form_bytes(struct weights *weights, const struct tensor *tensor, const char *form);
+
 /* Aligned to 64 bytes; they do not move or change while there is a reference. */
 const void *packed_bytes(const struct packed *packed);
 void packed_unref(struct packed *packed);

@@ -301,16 +301,18 @@ static int dot_weights(struct lowering *lowering, const struct product *product,
                 .dot = *dot, .groups = product->spec.groups, .transposed = product->transposed};
         size_t bytes;
         char form[160];
-        int r;
+        int r = 0;
 
-        r = packed_bytes_of(product, &packer, &bytes, error);
-        if (r < 0)
-                return r;
         snprintf(form, sizeof(form),
                  "dot %s %zu of %zu groups %zux%zu dilated %zux%zu of %zu to %zu around %u%s",
                  dot_isa(DOT_U8S8), dot->groups, packer.groups, dot->window.kernel[0], dot->window.kernel[1],
                  dot->window.dilations[0], dot->window.dilations[1], dot->inputs, dot->outputs,
                  dot->src_zero, packer.transposed ? " transposed" : "");
+        bytes = lowering_form_bytes(lowering, product->weights, form);
+        if (bytes == 0)
+                r = packed_bytes_of(product, &packer, &bytes, error);
+        if (r < 0)
+                return r;
         return lowering_constant_form(lowering, product->weights, form, bytes_layout(lowering, bytes),
                                       DTYPE_I8, dot_pack, &packer, ret_operand, error);
 }
