@@ -12,7 +12,7 @@
 #include "engine/native/bytes_internal.h"
 #include "operands.h"
 
-#define RANDOM_CASES 200
+#define RANDOM_CASES 80
 
 /* Most draws are of few, some go beyond every width of a vector, of a tile and of what is one thread's. */
 static size_t draw_channels(void) {
@@ -20,7 +20,7 @@ static size_t draw_channels(void) {
 }
 
 static size_t draw_pixels(void) {
-        return draw(8) ? 1 + draw(80) : 1000 + draw(1000);
+        return draw(8) ? 1 + draw(80) : 600 + draw(600);
 }
 
 static size_t draw_distance(size_t channels) {

@@ -36,6 +36,8 @@ static const struct network networks[] = {
          /* The sum with the bias, a constant, is of as many values as there are classes: in float32. */
          "Input QConv QMaxPool QConv QConv QConv QConv QAdd QConv QConv QConv QAdd QConv QConv QConv QConv "
          "QAdd QGlobalAveragePool QInnerProduct Dequantize Add Quantize Dequantize"},
+        {"quantised_channels_whose_scales_share_a_zero_point",
+         "Input QConv QConv Dequantize GlobalAveragePool"},
         {"quantised_again", "Input QConv+Relu QLookup QConv QGlobalAveragePool Dequantize"},
         {"quantised_concatenation_of_several_scales",
          "Input QConv+Relu QConv+Relu QConv+Relu QConcat QConcat QConv QGlobalAveragePool Dequantize"},
@@ -88,6 +90,23 @@ START_TEST(no_layer_leaves_the_integers) {
         /* Without kernels for products there is nothing that could stay. */
         ck_assert_msg(!dot_isa(DOT_U8S8) || strcmp(text, network->steps) == 0, "%s: %s, not %s",
                       network->name, text, network->steps);
+}
+END_TEST
+
+START_TEST(what_weights_cannot_be_integers_is_told) {
+        static const struct network of_odd_weights = {
+                .name = "quantised_channels_whose_scales_share_a_zero_point_that_is_not_0"};
+        _cleanup_(model_freep) struct model *model = network_open(&of_odd_weights);
+        _cleanup_(plan_freep) struct plan *plan = network_plan(model, 1, 1);
+        size_t told = 0;
+
+        for (size_t i = 0; i < plan_n_steps(plan); i++) {
+                struct plan_step step = plan_step(plan, i);
+
+                told += step.why && strstr(step.why, "its weights are no integers around 0");
+        }
+        /* Before the convolution and behind it. */
+        ck_assert_uint_eq(told, dot_isa(DOT_U8S8) ? 2 : 0);
 }
 END_TEST
 
@@ -175,6 +194,7 @@ int main(void) {
 
         tcase_set_timeout(tcase, 0);
         tcase_add_loop_test(tcase, no_layer_leaves_the_integers, 0, (int)ARRAY_SIZE(networks));
+        tcase_add_test(tcase, what_weights_cannot_be_integers_is_told);
         tcase_add_loop_test(tcase, an_answer_depends_on_the_image_alone, 0, (int)ARRAY_SIZE(networks));
         tcase_add_loop_test(tcase, pixels_mean_what_the_tensor_of_them_means, 0, (int)ARRAY_SIZE(networks));
         suite_add_tcase(suite, tcase);
