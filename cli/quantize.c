@@ -17,7 +17,7 @@
 
 struct quantize_values {
         const char *config, *model, *calibrate, *output, *labels;
-        int estimator;
+        int estimator, equalise;
         double max_drop, percentile;
         unsigned threads;
 };
@@ -41,8 +41,8 @@ static const struct option quantize_options[] = {
          .max = 100,
          .offset = offsetof(struct quantize_values, max_drop),
          .help = "percentage points that may be lost on these images: of accuracy with --labels, else of "
-                 "float32's own answers, weighed by how sure it was of them. Layers that cost most stay "
-                 "float32 until that is met"},
+                 "agreement with float32's best class. Layers that cost most stay float32 until that is "
+                 "met; where it cannot be, the model is written all the same and the exit status is 1"},
         {.name = "labels",
          .argument = "FILE",
          .type = OPTION_STRING,
@@ -61,6 +61,13 @@ static const struct option quantize_options[] = {
          .max = 100,
          .offset = offsetof(struct quantize_values, percentile),
          .help = "how many of the values the estimator percentile keeps, in percent"},
+        {.name = "equalise",
+         .argument = "HOW",
+         .type = OPTION_ENUM,
+         .choices = EQUALISE_NAMES,
+         .offset = offsetof(struct quantize_values, equalise),
+         .help = "bring channels between two convolutions to like ranges, which leaves float32's answers as "
+                 "they are; auto tries it where there are depthwise ones and keeps it where it helps"},
         OPTION_ROW_THREADS(struct quantize_values),
         OPTION_ROW_CONFIG(struct quantize_values),
         {0},
@@ -237,11 +244,19 @@ static void print_result(const struct quantize_values *v, const struct quantize_
 
         printf("%s: %.1f MiB, %.1f with float32 weights\n", v->output,
                (double)result->onnx_bytes / 1048576.0, (double)result->float_bytes / 1048576.0);
-        printf("%zu images: %zu with float32's best class (%.1f %%), expected loss %.2f percentage points\n",
-               a->n, a->n_same, 100.0 * (double)a->n_same / (double)a->n, 100 * a->expected_drop);
+        printf("one image on one thread (%s): %.2f ms, float32 %.2f: %.2f times as fast\n",
+               result->speed.isa, result->speed.int8_ms, result->speed.float_ms,
+               result->speed.float_ms / result->speed.int8_ms);
+        printf("%zu images: %zu with float32's best class (%.1f %%)\n", a->n, a->n_same,
+               100.0 * (double)a->n_same / (double)a->n);
         if (a->n_labelled > 0)
                 printf("%zu labelled: %zu right, float32 %zu\n", a->n_labelled, a->n_right,
                        a->n_right_float);
+        if (agreement_resolution(a) > v->max_drop)
+                printf("--max-drop %g: one image is %.3g percentage points, so that none may %s; more "
+                       "images "
+                       "tell finer differences\n",
+                       v->max_drop, agreement_resolution(a), a->n_labelled > 0 ? "be lost" : "differ");
         printf("ranges by %s; %zu of %zu layers stay float32; see report.md\n",
                ESTIMATOR_NAMES[result->estimator], result->n_kept, result->n_layers);
 }
@@ -262,6 +277,7 @@ static int quantise(const struct quantize_values *v, struct error *error) {
 
         options.estimator = (enum estimator)v->estimator;
         options.percentile = v->percentile;
+        options.equalising = (enum equalising)v->equalise;
         options.max_drop = v->max_drop;
         r = common_open_model(&model, v->model, PRECISION_F32, NULL, error);
         if (r >= 0)
@@ -291,7 +307,17 @@ static int quantise(const struct quantize_values *v, struct error *error) {
                 return r;
         print_result(v, result);
         if (!result->met)
-                warn("the budget of --max-drop is not met, though no layer is left to keep in float32");
+                return error_set(
+                        error, ERROR_UNSUPPORTED,
+                        "--max-drop %g is not met: %.2f percentage points are lost, and no layer is "
+                        "left to keep in float32; %s is written nevertheless",
+                        v->max_drop, agreement_drop(&result->agreement), v->output);
+        if (result->n_kept == result->n_layers)
+                return error_set(
+                        error, ERROR_UNSUPPORTED,
+                        "--max-drop %g is met only with all layers in float32: %s is written, and no "
+                        "faster; allow more, or calibrate on more images",
+                        v->max_drop, v->output);
         return 0;
 }
 

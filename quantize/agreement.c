@@ -41,7 +41,6 @@ int agreement_of(struct agreement *ret_agreement, const float *outputs, const fl
                 to_probabilities(p, theirs, n_classes, probabilities);
                 to_probabilities(q, mine, n_classes, probabilities);
                 a.n_same += best == float_best;
-                a.expected_drop += p[float_best] - p[best];
                 for (size_t c = 0; c < n_classes; c++) {
                         double difference = (double)mine[c] - (double)theirs[c];
 
@@ -56,7 +55,6 @@ int agreement_of(struct agreement *ret_agreement, const float *outputs, const fl
                 a.n_right += best == (size_t) class;
                 a.n_right_float += float_best == (size_t) class;
         }
-        a.expected_drop /= (double)a.n;
         a.divergence /= (double)a.n;
         a.sqnr_db = noise > 0 ? 10 * log10(signal / noise) : INFINITY;
         *ret_agreement = a;
@@ -67,5 +65,9 @@ double agreement_drop(const struct agreement *agreement) {
         if (agreement->n_labelled > 0)
                 return 100.0 * ((double)agreement->n_right_float - (double)agreement->n_right) /
                        (double)agreement->n_labelled;
-        return 100.0 * agreement->expected_drop;
+        return 100.0 * (double)(agreement->n - agreement->n_same) / (double)agreement->n;
+}
+
+double agreement_resolution(const struct agreement *agreement) {
+        return 100.0 / (double)(agreement->n_labelled > 0 ? agreement->n_labelled : agreement->n);
 }

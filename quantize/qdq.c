@@ -70,6 +70,7 @@ static int scalar_add(struct builder *builder, uint32_t *ret_value, const char *
         return constant_add(builder, ret_value, name, what, tensor, error);
 }
 
+/* inputs: a value, its scale, and its zero point or VALUE_NONE: zero, of the value's type. */
 static int linear_add(struct builder *builder, const char *type, const uint32_t inputs[3],
                       uint32_t *ret_output, const char *name, const char *what, size_t axis,
                       struct error *error) {
@@ -87,7 +88,7 @@ static int linear_add(struct builder *builder, const char *type, const uint32_t 
                 return r;
         node->inputs = pool_copy(pool, inputs, 3, sizeof(*inputs));
         node->outputs = pool_copy(pool, ret_output, 1, sizeof(*ret_output));
-        node->n_inputs = 3;
+        node->n_inputs = inputs[2] == VALUE_NONE ? 2 : 3;
         node->n_outputs = 1;
         if (!node->inputs || !node->outputs)
                 return error_no_memory(error);
@@ -130,14 +131,12 @@ static int value_round(struct builder *builder, uint32_t value, struct error *er
 
 static int weights_add(struct builder *builder, uint32_t *ret_value, const char *name,
                        const struct quantised_weights *weights, struct error *error) {
-        _cleanup_(tensor_unrefp) struct tensor *scales = NULL, *zeros = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *scales = NULL;
         const struct shape shape = {.rank = 1, .dims = {weights->n_outputs}};
-        uint32_t inputs[3];
+        uint32_t inputs[3] = {VALUE_NONE, VALUE_NONE, VALUE_NONE};
         int r;
 
         r = tensor_new(&scales, DTYPE_F32, &shape, error);
-        if (r >= 0)
-                r = tensor_new(&zeros, DTYPE_I8, &shape, error);
         if (r < 0)
                 return r;
         for (size_t o = 0; o < weights->n_outputs; o++)
@@ -146,8 +145,6 @@ static int weights_add(struct builder *builder, uint32_t *ret_value, const char 
         if (r >= 0)
                 r = constant_add(builder, &inputs[1], name, "weights_scale", scales, error);
         if (r >= 0)
-                r = constant_add(builder, &inputs[2], name, "weights_zero_point", zeros, error);
-        if (r >= 0)
                 r = linear_add(builder, "DequantizeLinear", inputs, ret_value, name, "weights_dequantized",
                                weights->axis, error);
         return r;
@@ -155,16 +152,14 @@ static int weights_add(struct builder *builder, uint32_t *ret_value, const char 
 
 static int bias_add(struct builder *builder, uint32_t *ret_value, const char *name,
                     const struct quantised_weights *weights, float source_scale, struct error *error) {
-        _cleanup_(tensor_unrefp) struct tensor *integers = NULL, *scales = NULL, *zeros = NULL;
+        _cleanup_(tensor_unrefp) struct tensor *integers = NULL, *scales = NULL;
         const struct shape shape = {.rank = 1, .dims = {weights->n_outputs}};
-        uint32_t inputs[3];
+        uint32_t inputs[3] = {VALUE_NONE, VALUE_NONE, VALUE_NONE};
         int r;
 
         r = tensor_new(&integers, DTYPE_I32, &shape, error);
         if (r >= 0)
                 r = tensor_new(&scales, DTYPE_F32, &shape, error);
-        if (r >= 0)
-                r = tensor_new(&zeros, DTYPE_I32, &shape, error);
         if (r < 0)
                 return r;
         for (size_t o = 0; o < weights->n_outputs; o++) {
@@ -177,8 +172,6 @@ static int bias_add(struct builder *builder, uint32_t *ret_value, const char *na
         r = constant_add(builder, &inputs[0], name, "bias_quantized", integers, error);
         if (r >= 0)
                 r = constant_add(builder, &inputs[1], name, "bias_scale", scales, error);
-        if (r >= 0)
-                r = constant_add(builder, &inputs[2], name, "bias_zero_point", zeros, error);
         if (r >= 0)
                 r = linear_add(builder, "DequantizeLinear", inputs, ret_value, name, "bias_dequantized", 0,
                                error);

@@ -4,7 +4,8 @@
  * them, weights as int8, biases as int32 (operator set 13).
  *
  * Every layer on integers reads DequantizeLinear's results alone, and gives its own to QuantizeLinear, which
- * is the form that ONNX Runtime and others recognise. A Relu or Clip that rounding does anyway is left out.
+ * is the form that ONNX Runtime and others recognise. Zero points of weights and biases are zero and left
+ * out. A Relu or Clip that rounding does anyway is left out.
  */
 #include <stdint.h>
 

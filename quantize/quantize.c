@@ -6,9 +6,13 @@
 
 #include "engine/model_internal.h"
 #include "engine/specialise.h"
+#include "quantize/equalise.h"
 #include "quantize/runner.h"
 #include "quantize/sensitivity.h"
 #include "quantize/session.h"
+#include "quantize/speed.h"
+
+const char *const EQUALISE_NAMES[] = {"auto", "on", "off", NULL};
 
 const struct quantize_options QUANTIZE_DEFAULTS = {
         .estimator = ESTIMATOR_AUTO,
@@ -39,7 +43,6 @@ static void session_release(struct session *session) {
                 graph_free(session->graph);
         free(session->watch_of);
         free(session->roundings);
-        free(session->float_outputs);
 }
 
 static int refuse_quantised(const struct graph *graph, struct error *error) {
@@ -86,9 +89,7 @@ static int session_begin(struct session *session, struct error *error) {
         if (r < 0)
                 return r;
         session->n_classes = model_n_classes(session->model);
-        session->float_outputs =
-                calloc(session->pictures->n * session->n_classes, sizeof(*session->float_outputs));
-        return session->float_outputs ? 0 : error_no_memory(error);
+        return 0;
 }
 
 static size_t count_layers(const struct scheme *scheme) {
@@ -151,7 +152,7 @@ static int calibrate(struct session *session, struct error *error) {
         session->parallel.stage = "calibrating";
         r = session_write(&bytes, &size, session, NULL, error);
         if (r >= 0)
-                r = session_open(&model, session, bytes, size, &watch, error);
+                r = session_open(&model, session, bytes, size, PRECISION_F32, &watch, error);
         if (r >= 0)
                 r = calibration_new(&session->calibration, model, channels_last, watch.n, session->pictures,
                                     &session->parallel, error);
@@ -159,19 +160,25 @@ static int calibrate(struct session *session, struct error *error) {
 }
 
 /* float32's answers, by the network as it is written. */
-static int run_float(struct session *session, size_t *ret_bytes, struct error *error) {
+static int run_float(struct session *session, float **ret_outputs, size_t *ret_bytes, struct error *error) {
         _cleanup_(freep) unsigned char *bytes = NULL;
+        _cleanup_(freep) float *outputs =
+                calloc(session->pictures->n * session->n_classes, sizeof(*outputs));
         _cleanup_(model_freep) struct model *model = NULL;
         int r;
 
+        if (!outputs)
+                return error_no_memory(error);
         session->parallel.stage = "float32";
         r = session_write(&bytes, ret_bytes, session, NULL, error);
         if (r >= 0)
-                r = session_open(&model, session, bytes, *ret_bytes, NULL, error);
+                r = session_open(&model, session, bytes, *ret_bytes, PRECISION_F32, NULL, error);
         if (r >= 0)
-                r = runner_outputs(session->float_outputs, model, session->pictures, 1, &session->parallel,
-                                   error);
-        return r;
+                r = runner_outputs(outputs, model, session->pictures, 1, &session->parallel, error);
+        if (r < 0)
+                return r;
+        *ret_outputs = steal_ptr(&outputs);
+        return 0;
 }
 
 /* Means of the channels that a node reads, or NULL. */
@@ -222,7 +229,31 @@ static int try_estimator(struct session *session, struct quantize_result *result
 }
 
 /* The one whose probabilities diverge least from float32's: that says more about a few pictures than the
- * number of those with another best class. */
+ * number of those with another best class. Of those that are about as near, the one that loses least. */
+#define ABOUT_AS_NEAR 1.5
+
+static bool is_better(const struct agreement *a, const struct agreement *b) {
+        if (agreement_drop(a) != agreement_drop(b))
+                return agreement_drop(a) < agreement_drop(b);
+        return a->divergence < b->divergence;
+}
+
+static const struct quantize_trial *best_trial(const struct quantize_result *result) {
+        const struct quantize_trial *best = NULL;
+        double least = INFINITY;
+
+        for (size_t i = 0; i < result->n_trials; i++)
+                least = MIN(least, result->trials[i].agreement.divergence);
+        for (size_t i = 0; i < result->n_trials; i++) {
+                const struct quantize_trial *trial = &result->trials[i];
+
+                if (trial->agreement.divergence <= ABOUT_AS_NEAR * least &&
+                    (!best || is_better(&trial->agreement, &best->agreement)))
+                        best = trial;
+        }
+        return best ? best : &result->trials[0];
+}
+
 static int choose_estimator(struct session *session, struct quantize_result *result, struct error *error) {
         static const enum estimator all[] = {ESTIMATOR_MINMAX, ESTIMATOR_PERCENTILE, ESTIMATOR_MSE,
                                              ESTIMATOR_ENTROPY};
@@ -236,13 +267,92 @@ static int choose_estimator(struct session *session, struct quantize_result *res
                 r = try_estimator(session, result, all[i], error);
         if (r < 0)
                 return r;
-        best = &result->trials[0];
-        for (size_t i = 1; i < result->n_trials; i++)
-                if (result->trials[i].agreement.divergence < best->agreement.divergence)
-                        best = &result->trials[i];
+        best = best_trial(result);
         result->estimator = best->estimator;
         result->before = result->agreement = best->agreement;
         session_estimate(session, result->estimator);
+        return 0;
+}
+
+/* All layers in eight bits. */
+static int attempt(struct session *session, struct quantize_result *result, struct error *error) {
+        int r;
+
+        r = calibrate(session, error);
+        if (r >= 0)
+                r = round_weights(session, error);
+        if (r >= 0)
+                r = choose_estimator(session, result, error);
+        return r;
+}
+
+/* ---- equalisation ---- */
+
+static bool has_depthwise(const struct scheme *scheme) {
+        for (size_t i = 0; i < scheme->graph->n_nodes; i++)
+                if (scheme->layers[i].quantised && scheme->layers[i].kind == LAYER_DEPTHWISE)
+                        return true;
+        return false;
+}
+
+static int equalised_begin(struct session *equalised, const struct session *session, size_t *ret_n_pairs,
+                           struct error *error) {
+        int r;
+
+        r = graph_clone(&equalised->graph, session->graph, error);
+        if (r >= 0)
+                r = equalise(equalised->graph, session->scheme, session->calibration, session->watch_of,
+                             ret_n_pairs, error);
+        if (r >= 0)
+                r = shapes_infer(equalised, error);
+        if (r >= 0)
+                r = plan_scheme(equalised, error);
+        return r;
+}
+
+/* Less than that is chance, on the pictures at hand. */
+#define CLEARLY_NEARER 0.9
+
+/* Takes the equalised network's place where that is nearer to float32, or asked for. */
+static int try_equalising(struct session *session, struct quantize_result *result, struct error *error) {
+        _cleanup_(session_release) struct session equalised = {
+                .model = session->model,
+                .source = session->source,
+                .pictures = session->pictures,
+                .options = session->options,
+                .parallel = session->parallel,
+                .float_outputs = session->float_outputs,
+                .n_classes = session->n_classes,
+        };
+        struct quantize_equalisation *e = &result->equalisation;
+        struct quantize_result other = {0};
+        struct session plain;
+        int r;
+
+        if (session->options->equalising == EQUALISE_OFF ||
+            (session->options->equalising == EQUALISE_AUTO && !has_depthwise(session->scheme)))
+                return 0;
+        r = equalised_begin(&equalised, session, &e->n_pairs, error);
+        if (r < 0 || e->n_pairs == 0)
+                return r;
+        r = attempt(&equalised, &other, error);
+        if (r < 0)
+                return r;
+        e->tried = true;
+        e->without = result->before;
+        e->with = other.before;
+        e->taken = session->options->equalising == EQUALISE_ON ||
+                   (e->with.divergence < CLEARLY_NEARER * e->without.divergence &&
+                    agreement_drop(&e->with) <= agreement_drop(&e->without));
+        if (!e->taken)
+                return 0;
+        plain = *session;
+        *session = equalised;
+        equalised = plain;
+        memcpy(result->trials, other.trials, sizeof(result->trials));
+        result->n_trials = other.n_trials;
+        result->estimator = other.estimator;
+        result->before = result->agreement = other.before;
         return 0;
 }
 
@@ -251,19 +361,19 @@ static int choose_estimator(struct session *session, struct quantize_result *res
 static int work(struct session *session, struct quantize_result *result, struct error *error) {
         _cleanup_(scheme_freep) struct scheme *scheme = NULL;
         _cleanup_(freep) bool *kept = NULL;
+        _cleanup_(freep) float *float_outputs = NULL;
         int r;
 
         r = session_begin(session, error);
         if (r >= 0)
                 r = plan_scheme(session, error);
         if (r >= 0)
-                r = run_float(session, &result->float_bytes, error);
+                r = run_float(session, &float_outputs, &result->float_bytes, error);
+        session->float_outputs = float_outputs;
         if (r >= 0)
-                r = calibrate(session, error);
+                r = attempt(session, result, error);
         if (r >= 0)
-                r = round_weights(session, error);
-        if (r >= 0)
-                r = choose_estimator(session, result, error);
+                r = try_equalising(session, result, error);
         if (r < 0)
                 return r;
         kept = calloc(session->graph->n_nodes, sizeof(*kept));
@@ -274,6 +384,8 @@ static int work(struct session *session, struct quantize_result *result, struct 
                 r = scheme_new(&scheme, session->graph, session->shapes, kept, error);
         if (r >= 0)
                 r = session_write(&result->onnx, &result->onnx_bytes, session, scheme, error);
+        if (r >= 0)
+                r = speed_measure(session, result, error);
         return r;
 }
 

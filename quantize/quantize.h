@@ -3,9 +3,10 @@
  * quantize: a float32 network -> the same in eight bits, as an ONNX file that others run as well.
  *
  * What it does, in order: the network is simplified (BatchNormalization goes into weights), the
- * values' ranges are taken on the pictures, weights are rounded by output channel and biases
- * corrected, and the file is made. It is then run, in float32 as its operators are defined, on the same
- * pictures; where it loses more than the budget, the layers that cost most stay float32.
+ * values' ranges are taken on the pictures, channels are equalised where that helps, weights are rounded by
+ * output channel and biases corrected, and the file is made. It is then run, in float32 as its operators are
+ * defined, on the same pictures; where it loses more than the budget, the layers that cost most stay
+ * float32.
  *
  * The same input gives the same bytes, however many threads work.
  */
@@ -23,7 +24,16 @@
 #include "quantize/scheme.h"
 #include "quantize/weights.h"
 
+enum equalising {
+        EQUALISE_AUTO, /* where there are depthwise convolutions and the network comes nearer to float32 */
+        EQUALISE_ON,
+        EQUALISE_OFF,
+};
+
+extern const char *const EQUALISE_NAMES[]; /* "auto", ...; NULL-terminated */
+
 struct quantize_options {
+        enum equalising equalising;
         enum estimator estimator;
         double percentile;
         double max_drop; /* percentage points, see agreement_drop() */
@@ -34,6 +44,13 @@ struct quantize_options {
 
 extern const struct quantize_options QUANTIZE_DEFAULTS;
 
+/* What equalisation (quantize/equalise.h) did. */
+struct quantize_equalisation {
+        bool tried, taken;
+        size_t n_pairs;                 /* of layers */
+        struct agreement without, with; /* all layers in eight bits, by the best estimator of each */
+};
+
 /* What became of a layer. Strings live as long as the result. */
 struct quantize_layer {
         const char *name;
@@ -43,6 +60,13 @@ struct quantize_layer {
         double activation_sqnr_db; /* of what it reads, by the histogram; NAN for the picture */
         double output_sqnr_db;     /* of the network's output with this layer alone in eight bits */
         bool kept;                 /* in float32 */
+        double float_ms, int8_ms;  /* of the step that does it and nothing else; NAN: there is none */
+};
+
+/* Measured on this machine: one image on one thread. */
+struct quantize_speed {
+        const char *isa;          /* instruction set in use, as engine/cpu.h says it */
+        double float_ms, int8_ms; /* the network in float32, and the file */
 };
 
 struct quantize_trial {
@@ -59,10 +83,12 @@ struct quantize_result {
         size_t n_float; /* nodes with arithmetic of their own that stay float32 because nothing is known */
         struct quantize_trial trials[N_ESTIMATORS];
         size_t n_trials;
-        enum estimator estimator;           /* that was taken */
+        enum estimator estimator; /* that was taken */
+        struct quantize_equalisation equalisation;
         struct agreement before, agreement; /* all layers in eight bits; the file */
         size_t n_kept;
         bool met; /* the budget */
+        struct quantize_speed speed;
         struct pool *pool;
 };
 

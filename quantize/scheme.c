@@ -277,14 +277,25 @@ static void class_join(struct scheme *scheme, uint32_t a, uint32_t b) {
         scheme->class_of[MAX(a, b)] = MIN(a, b);
 }
 
+/* What moves integers is of use only where a layer behind it reads them: its readers are settled first. */
+static bool is_wanted(const struct scheme *scheme, const struct layer *layer, const struct node *node) {
+        if (layer->kind != LAYER_TIED)
+                return true;
+        for (size_t o = 0; o < node->n_outputs; o++)
+                if (node->outputs[o] != VALUE_NONE && scheme->quantised[node->outputs[o]])
+                        return true;
+        return scheme->quantised[layer->output];
+}
+
 static void settle(struct scheme *scheme, const bool *kept) {
         const struct graph *graph = scheme->graph;
 
-        for (size_t i = 0; i < graph->n_nodes; i++) {
+        for (size_t i = graph->n_nodes; i-- > 0;) {
                 struct layer *layer = &scheme->layers[i];
                 const struct node *node = &graph->nodes[i];
 
-                layer->quantised = layer->kind != LAYER_NONE && layer->useful && !(kept && kept[i]);
+                layer->quantised = layer->kind != LAYER_NONE && layer->useful && !(kept && kept[i]) &&
+                                   is_wanted(scheme, layer, node);
                 for (size_t k = 0; layer->quantised && k < node->n_inputs; k++) {
                         if (!scheme_reads(scheme, i, k))
                                 continue;

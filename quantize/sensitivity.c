@@ -3,19 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "quantize/keeping_cost.h"
+
 struct candidate {
         size_t node;
         struct agreement alone;
 };
-
-/* The largest error first; of equal ones the first of the network. */
-static int compare_candidates(const void *a, const void *b) {
-        const struct candidate *x = a, *y = b;
-
-        if (x->alone.divergence != y->alone.divergence)
-                return x->alone.divergence > y->alone.divergence ? -1 : 1;
-        return x->node < y->node ? -1 : 1;
-}
 
 /* What rounds nothing anew, or is as good as what it reads, costs nothing. */
 static bool is_candidate(const struct layer *layer) {
@@ -92,42 +85,120 @@ static bool is_met(const struct session *session, const struct agreement *agreem
         return agreement_drop(agreement) <= session->options->max_drop;
 }
 
-int sensitivity_search(struct session *session, struct quantize_result *result, bool *kept,
-                       struct error *error) {
-        const struct graph *graph = session->graph;
-        _cleanup_(freep) struct candidate *candidates = calloc(graph->n_nodes, sizeof(*candidates));
-        _cleanup_(freep) size_t *places = calloc(graph->n_nodes, sizeof(*places));
-        size_t n = 0;
+/* ---- the search ---- */
+
+struct search {
+        struct session *session;
+        const struct candidate *candidates;
+        size_t n;
+        bool *kept; /* one a node */
+};
+
+/* The candidate with the largest error for what it costs beside those that are kept; of equal ones the first
+ * of the network. */
+static int most_worthwhile(const struct search *search, size_t *ret_candidate, struct error *error) {
+        const struct session *session = search->session;
+        double before, best = 0;
+        size_t found = SIZE_MAX;
         int r;
 
-        if (!candidates || !places)
-                return error_no_memory(error);
-        for (size_t i = 0; i < graph->n_nodes; i++)
-                if (is_candidate(&session->scheme->layers[i]))
-                        candidates[n++].node = i;
-        result->layers = calloc(MAX(n, (size_t)1), sizeof(*result->layers));
-        if (!result->layers)
-                return error_no_memory(error);
-        r = measure_all(session, candidates, n, error);
-        for (size_t i = 0; i < n && r >= 0; i++) {
-                places[candidates[i].node] = i;
-                r = layer_report(session, result, &candidates[i], &result->layers[i], error);
-        }
+        r = keeping_cost(&before, session->graph, session->shapes, search->kept, error);
         if (r < 0)
                 return r;
-        result->n_layers = n;
+        for (size_t i = 0; i < search->n; i++) {
+                size_t node = search->candidates[i].node;
+                double cost, worth;
 
-        qsort(candidates, n, sizeof(*candidates), compare_candidates);
+                if (search->kept[node])
+                        continue;
+                search->kept[node] = true;
+                r = keeping_cost(&cost, session->graph, session->shapes, search->kept, error);
+                search->kept[node] = false;
+                if (r < 0)
+                        return r;
+                /* Where two conversions go, keeping a layer costs nothing: it comes first. */
+                worth = MAX(search->candidates[i].alone.divergence, 0.0) / MAX(cost - before, 1.0);
+                if (found == SIZE_MAX || worth > best) {
+                        best = worth;
+                        found = i;
+                }
+        }
+        *ret_candidate = found;
+        return 0;
+}
+
+/* Those kept first were kept before it was known what else would be. */
+static int give_back(const struct search *search, struct quantize_result *result, const size_t *order,
+                     struct error *error) {
+        struct session *session = search->session;
+        size_t n = result->n_kept;
+        int r;
+
+        for (size_t i = 0; i + 1 < n; i++) {
+                struct agreement agreement;
+
+                search->kept[order[i]] = false;
+                r = session_measure(&agreement, session, search->kept, 1, error);
+                if (r < 0)
+                        return r;
+                if (is_met(session, &agreement)) {
+                        result->agreement = agreement;
+                        result->n_kept--;
+                } else {
+                        search->kept[order[i]] = true;
+                }
+        }
+        return 0;
+}
+
+static int keep_until_met(const struct search *search, struct quantize_result *result, struct error *error) {
+        struct session *session = search->session;
+        _cleanup_(freep) size_t *order = calloc(MAX(search->n, (size_t)1), sizeof(*order));
+        int r;
+
+        if (!order)
+                return error_no_memory(error);
         session->parallel.stage = "keeping";
-        while (!is_met(session, &result->agreement) && result->n_kept < n) {
-                size_t node = candidates[result->n_kept++].node;
+        while (!is_met(session, &result->agreement) && result->n_kept < search->n) {
+                size_t candidate;
 
-                kept[node] = true;
-                result->layers[places[node]].kept = true;
-                r = session_measure(&result->agreement, session, kept, 1, error);
+                r = most_worthwhile(search, &candidate, error);
+                if (r < 0)
+                        return r;
+                order[result->n_kept++] = search->candidates[candidate].node;
+                search->kept[search->candidates[candidate].node] = true;
+                r = session_measure(&result->agreement, session, search->kept, 1, error);
                 if (r < 0)
                         return r;
         }
         result->met = is_met(session, &result->agreement);
+        return result->met ? give_back(search, result, order, error) : 0;
+}
+
+int sensitivity_search(struct session *session, struct quantize_result *result, bool *kept,
+                       struct error *error) {
+        const struct graph *graph = session->graph;
+        _cleanup_(freep) struct candidate *candidates = calloc(graph->n_nodes, sizeof(*candidates));
+        struct search search = {.session = session, .candidates = candidates, .kept = kept};
+        int r;
+
+        if (!candidates)
+                return error_no_memory(error);
+        for (size_t i = 0; i < graph->n_nodes; i++)
+                if (is_candidate(&session->scheme->layers[i]))
+                        candidates[search.n++].node = i;
+        result->layers = calloc(MAX(search.n, (size_t)1), sizeof(*result->layers));
+        if (!result->layers)
+                return error_no_memory(error);
+        r = measure_all(session, candidates, search.n, error);
+        for (size_t i = 0; i < search.n && r >= 0; i++)
+                r = layer_report(session, result, &candidates[i], &result->layers[i], error);
+        if (r >= 0)
+                r = keep_until_met(&search, result, error);
+        if (r < 0)
+                return r;
+        result->n_layers = search.n;
+        for (size_t i = 0; i < search.n; i++)
+                result->layers[i].kept = kept[candidates[i].node];
         return 0;
 }

@@ -4,8 +4,9 @@
 
 /*
  * Measures each layer's own error, that of the network's output with it alone in eight bits. While more than
- * the budget is lost, the layer with the largest error that is not kept yet is kept, and all is measured
- * again. kept: one a node, all false. Fills result's layers, agreement, n_kept and met.
+ * the budget is lost, the layer is kept whose error is largest for the time that keeping it takes, and all
+ * is measured again; then those are given back without which the budget is met as well. kept: one a node,
+ * all false. Fills result's layers, agreement, n_kept and met.
  */
 int sensitivity_search(struct session *session, struct quantize_result *result, bool *kept,
                        struct error *error);

@@ -27,14 +27,15 @@ int session_write(unsigned char **ret_bytes, size_t *ret_size, const struct sess
 }
 
 int session_open(struct model **ret_model, const struct session *session, const unsigned char *bytes,
-                 size_t size, const struct model_watch *watch, struct error *error) {
+                 size_t size, enum precision precision, const struct model_watch *watch,
+                 struct error *error) {
         const struct model_source source = {
                 .name = model_name(session->model),
                 .onnx = blob_borrow(bytes, size),
                 .config = session->source->config,
                 .preprocessor = session->source->preprocessor,
         };
-        const struct model_options opening = {.precision = PRECISION_F32, .watch = watch};
+        const struct model_options opening = {.precision = precision, .watch = watch};
 
         return model_open_source_with(ret_model, &source, NULL, &opening, error);
 }
@@ -52,7 +53,7 @@ int session_measure(struct agreement *ret_agreement, const struct session *sessi
         if (r >= 0)
                 r = session_write(&bytes, &size, session, scheme, error);
         if (r >= 0)
-                r = session_open(&model, session, bytes, size, NULL, error);
+                r = session_open(&model, session, bytes, size, PRECISION_F32, NULL, error);
         if (r < 0)
                 return r;
         outputs = calloc(n * session->n_classes, sizeof(*outputs));

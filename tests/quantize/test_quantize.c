@@ -106,9 +106,8 @@ START_TEST(rounding_has_zero_exactly_and_respects_a_bound) {
 }
 END_TEST
 
-/* Picture 0: both say class 0. Picture 1: float32 says class 1 with 0.7 and class 0 with 0.2, the other says
- * class 0, which is right. */
-START_TEST(agreement_weighs_what_differs) {
+/* Picture 0: both say class 0. Picture 1: float32 says class 1, the other class 0, which is right. */
+START_TEST(agreement_counts_best_classes_and_labels_where_there_are_some) {
         const float theirs[] = {0.9f, 0.1f, 0, 0.2f, 0.7f, 0.1f}, mine[] = {0.8f, 0.2f, 0, 0.5f, 0.4f, 0.1f};
         struct picture pictures[] = {{.class = PICTURES_NO_CLASS}, {.class = 0}};
         const struct pictures p = {.pictures = pictures, .n = 2};
@@ -116,13 +115,14 @@ START_TEST(agreement_weighs_what_differs) {
 
         ck_assert_int_eq(agreement_of(&a, mine, theirs, 3, true, &p, 1, NULL), 0);
         ck_assert_uint_eq(a.n_same, 1);
-        ck_assert_double_eq_tol(a.expected_drop, 0.25, 1e-6);
         ck_assert_uint_eq(a.n_right, 1);
         ck_assert_uint_eq(a.n_right_float, 0);
         ck_assert_double_eq_tol(agreement_drop(&a), -100, 1e-9);
+        ck_assert_double_eq_tol(agreement_resolution(&a), 100, 1e-9);
         pictures[1].class = PICTURES_NO_CLASS;
         ck_assert_int_eq(agreement_of(&a, mine, theirs, 3, true, &p, 1, NULL), 0);
-        ck_assert_double_eq_tol(agreement_drop(&a), 25, 1e-4);
+        ck_assert_double_eq_tol(agreement_drop(&a), 50, 1e-9);
+        ck_assert_double_eq_tol(agreement_resolution(&a), 50, 1e-9);
 }
 END_TEST
 
@@ -139,7 +139,7 @@ int main(void) {
         tcase_add_test(tcase, mse_cuts_off_what_is_rare);
         tcase_add_test(tcase, entropy_keeps_what_is_even_whatever_stands_at_zero);
         tcase_add_test(tcase, rounding_has_zero_exactly_and_respects_a_bound);
-        tcase_add_test(tcase, agreement_weighs_what_differs);
+        tcase_add_test(tcase, agreement_counts_best_classes_and_labels_where_there_are_some);
         suite_add_tcase(suite, tcase);
         runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
