@@ -49,6 +49,10 @@ static enum dtype weights_dtype(const struct graph *graph) {
 static struct precision_choice choose_by_file(const struct graph *graph) {
         enum dtype weights = weights_dtype(graph);
 
+        if (is_quantised(graph) && !cpu_may_use_avx2())
+                return (struct precision_choice){
+                        PRECISION_F32, "the file is quantised, and this CPU has no AVX2 for its integers: "
+                                       "float32, rounded as they would be"};
         if (is_quantised(graph))
                 return (struct precision_choice){PRECISION_INT8,
                                                  "the file is quantised, and runs in integers where it is"};
@@ -84,6 +88,19 @@ static int choose_bf16(struct precision_choice *ret_choice, const struct graph *
         return 0;
 }
 
+static int choose_int8(struct precision_choice *ret_choice, const struct graph *graph, struct error *error) {
+        if (!is_quantised(graph))
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "precision int8: the model is not quantised; `saccade quantize` makes one "
+                                 "that is");
+        if (!cpu_may_use_avx2())
+                return error_set(error, ERROR_UNSUPPORTED,
+                                 "precision int8: it takes AVX2, and this CPU gives %s; ask for f32 or auto",
+                                 cpu_isa());
+        *ret_choice = (struct precision_choice){PRECISION_INT8, "int8 was asked for"};
+        return 0;
+}
+
 int precision_choose(struct precision_choice *ret_choice, enum precision asked, const struct graph *graph,
                      struct error *error) {
         switch (asked) {
@@ -98,10 +115,5 @@ int precision_choose(struct precision_choice *ret_choice, enum precision asked, 
         case PRECISION_INT8:
                 break;
         }
-        if (!is_quantised(graph))
-                return error_set(error, ERROR_UNSUPPORTED,
-                                 "precision int8: the model is not quantised; `saccade quantize` makes one "
-                                 "that is");
-        *ret_choice = (struct precision_choice){PRECISION_INT8, "int8 was asked for"};
-        return 0;
+        return choose_int8(ret_choice, graph, error);
 }
