@@ -18,10 +18,10 @@ static void print_peak(const struct view *view) {
         printf("%.3f ms, %.1f images/s, %.1f %% of the peak\n", view->run_ms,
                (double)plan_batch(view->plan) / (view->run_ms / 1e3), view_run_peak_share(view) * 100);
         print_name("peak");
-        printf("%.1f GFLOP/s by fused multiply-adds on registers, measured; a step that skips padding, or\n",
+        printf("%.1f GFLOP/s by fused multiply-adds on registers, measured; a step that skips padding,\n",
                view->peak_flop_per_s / 1e9);
         print_name("");
-        printf("has a faster algorithm than the definition, which FLOP counts by, may exceed it\n");
+        printf("has a faster algorithm than FLOP counts by, or computes in integers may exceed it\n");
 }
 
 static void print_header(const struct view *view) {

@@ -5,8 +5,8 @@
 
 The directory has labels.tsv: class index, tab, file name. The photographs are test data kept beside the project
 (../shared/images), no part of it: where they are missing, this says so and exits with 0. It exits with 1 where
-fewer are right than required. The reference for the default model is 224 and 244 of 250: ONNX Runtime in float32, with
-Pillow's decoding and resize. Needs nothing but Python.
+fewer are right than required. The reference for the default model is the float32 network that it was made from, 224
+and 244 of 250: ONNX Runtime, with Pillow's decoding and resize. Needs nothing but Python.
 """
 import argparse
 import csv
@@ -25,13 +25,14 @@ def read_labels(directory):
         return {name: int(label) for label, name in csv.reader(file, delimiter="\t")}
 
 
-def classify(program, model, paths, exact, precision="auto"):
+def classify(program, model, paths, exact, precision="auto", isa="ALL"):
     """File name -> class indices, most probable first."""
     command = [program, "classify", "--json", "--top-k", "5"]
     command += ["--exact"] if exact else []
     command += ["--precision", precision]
     command += ["--model", model] if model else []
-    result = subprocess.run(command + [str(path) for path in paths], capture_output=True, text=True, timeout=TIMEOUT_S)
+    result = subprocess.run(command + [str(path) for path in paths], capture_output=True, text=True, timeout=TIMEOUT_S,
+                            env={**os.environ, "ONEDNN_MAX_CPU_ISA": isa})
     if result.returncode != 0:
         sys.exit(f"saccade classify failed with {result.returncode}: {result.stderr}")
     answers = {}

@@ -225,7 +225,7 @@ class Engine(WithDirectory):
         result = run("inspect", "--json", "--profile", "--batch", "2", "--threads", "1")
         self.assertEqual(result.returncode, 0, result.stderr)
         model = json.loads(result.stdout)
-        self.assertEqual((model["batch"], model["threads"], model["precision"]), (2, 1, "f32"))
+        self.assertEqual((model["batch"], model["threads"], model["precision"]), (2, 1, "int8"))
         self.assertRegex(model["version"], r"\A[0-9a-f]{12}\Z")
         self.assertGreaterEqual(model["arena_bytes"], model["arena_bound_bytes"])
         self.assertGreater(len(model["steps"]), 0)

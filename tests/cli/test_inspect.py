@@ -73,7 +73,7 @@ class Profile(WithDirectory):
         steps = self.model["steps"]
         classes = {c["class"] for c in self.model["by_class"]}
         self.assertLessEqual({"1x1 convolution", "3x3 convolution", "depthwise convolution", "matrix product"}, classes)
-        convolutions = [step for step in steps if step["op"].startswith("Conv")]
+        convolutions = [step for step in steps if step["op"].startswith("QConv")]
         self.assertEqual([step["class"] for step in convolutions[:2]], ["3x3 convolution", "depthwise convolution"])
         self.assertEqual(convolutions[-1]["class"], "1x1 convolution")
         self.assertEqual(steps[-1]["class"], "matrix product")
@@ -108,7 +108,7 @@ class Profile(WithDirectory):
             read.update(step["reads"])
         self.assertEqual(read, set(range(len(steps) - 1)))
         # A residual sum reads the convolution before it and the block's input.
-        self.assertGreaterEqual(min(len(step["reads"]) for step in steps if "+Add" in step["op"]), 2)
+        self.assertEqual({len(step["reads"]) for step in steps if "Add" in step["op"]}, {2})
 
     def test_what_slices_of_a_concatenation_hold_is_read(self):
         for path in sorted(VECTORS.glob("*concat*")):
@@ -120,7 +120,7 @@ class Profile(WithDirectory):
         model = self.model
         self.assertAlmostEqual(model["arena_bytes"] / model["arena_bound_bytes"], model["arena_ratio"], places=3)
         self.assertGreaterEqual(model["weight_bytes"], model["packed_weight_bytes"])
-        self.assertGreater(model["weight_bytes"], 4 * model["parameters"] * 0.95)
+        self.assertGreater(model["weight_bytes"], model["parameters"] * 0.95)  # a byte each
 
     def test_lines_fit_into_120_columns_or_what_is_asked_for(self):
         for words, environment, width in (([], {}, 120), (["--profile"], {}, 120), ([], {"COLUMNS": "90"}, 90)):

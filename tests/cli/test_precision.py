@@ -6,10 +6,14 @@ import pathlib
 import re
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 
 from test_inspect import VECTORS, read_npy
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import float_model  # noqa: E402
 
 SACCADE = os.environ["SACCADE"]
 PHOTOGRAPH = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cat.jpg"
@@ -48,13 +52,31 @@ def inspect(*words, **environment):
     return json.loads(result.stdout)
 
 
+def setUpModule():
+    """FLOAT: the default model in float32."""
+    global FLOAT
+    temporary = tempfile.TemporaryDirectory()
+    unittest.addModuleCleanup(temporary.cleanup)
+    FLOAT = float_model.write(pathlib.Path(temporary.name) / "float")
+
+
 class Choice(unittest.TestCase):
     def test_a_float_model_stays_float32_and_says_why(self):
-        for words, why in (([], "float16"), (["--precision", "auto"], "float16"),
-                           (["--precision", "f32"], "float32 was asked for")):
-            model = inspect(*words)
+        half = VECTORS / "cast_from_float16_weights"
+        for path, words, why in ((FLOAT, [], "the file is float32"), (half, [], "float16"),
+                                 (half, ["--precision", "auto"], "float16"),
+                                 (FLOAT, ["--precision", "f32"], "float32 was asked for")):
+            model = inspect(path, *words)
             self.assertEqual(model["precision"], "f32")
             self.assertIn(why, model["precision_why"])
+
+    def test_the_default_model_is_int8_where_there_is_avx2(self):
+        for isa in ("SSE41", *isas()):
+            model = inspect(ONEDNN_MAX_CPU_ISA=isa)
+            if isa == "SSE41":
+                self.assertEqual((model["precision"], "no AVX2" in model["precision_why"]), ("f32", True))
+            else:
+                self.assertEqual((model["precision"], "is quantised" in model["precision_why"]), ("int8", True))
 
     def test_a_bfloat16_file_takes_what_the_cpu_has(self):
         path = VECTORS / "cast_from_bfloat16_weights"
@@ -85,25 +107,30 @@ class Choice(unittest.TestCase):
         self.assertRegex(run("inspect", "--precision", "f32").stdout.decode(),
                          r"(?m)^precision +f32: float32 was asked for$")
 
-    def refused(self, precision, say, **environment):
+    def refused(self, model, precision, say, **environment):
         with tempfile.NamedTemporaryFile(suffix=".npy") as array:
             header = repr({"descr": "<f4", "fortran_order": False, "shape": (1, 3, 224, 224)}).encode() + b"\n"
             array.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(4 * 3 * 224 * 224))
             array.flush()
             for words in (["bench"], ["inspect"], ["classify", PHOTOGRAPH], ["serve", "--listen", "127.0.0.1:0"],
                           ["infer", "--input", array.name, "--output", "/dev/null"]):
-                result = run(*words, "--precision", precision, **environment)
+                given = [] if model is None else [model] if words == ["inspect"] else ["--model", model]
+                result = run(*words, *given, "--precision", precision, **environment)
                 self.assertEqual((result.returncode, result.stdout), (1, b""), words)
                 self.assertIn(say, result.stderr.decode())
 
     def test_int8_of_a_model_that_is_not_quantised(self):
-        self.refused("int8", "the model is not quantised; `saccade quantize` makes one that is")
+        self.refused(FLOAT, "int8", "the model is not quantised; `saccade quantize` makes one that is")
+
+    def test_int8_that_the_instruction_set_lacks(self):
+        self.refused(None, "int8", "it takes AVX2, and this CPU gives SSE4.1; ask for f32 or auto",
+                     ONEDNN_MAX_CPU_ISA="SSE41")
 
     def test_bf16_that_the_instruction_set_lacks(self):
-        self.refused("bf16", "this CPU gives AVX2 (ONEDNN_MAX_CPU_ISA=AVX2); ask for f32 or auto",
+        self.refused(FLOAT, "bf16", "this CPU gives AVX2 (ONEDNN_MAX_CPU_ISA=AVX2); ask for f32 or auto",
                      ONEDNN_MAX_CPU_ISA="AVX2")
         if "avx512_vnni" in pathlib.Path("/proc/cpuinfo").read_text().split():
-            self.refused("bf16", "it takes AVX512_BF16 or AMX", ONEDNN_MAX_CPU_ISA="AVX512_CORE_VNNI")
+            self.refused(FLOAT, "bf16", "it takes AVX512_BF16 or AMX", ONEDNN_MAX_CPU_ISA="AVX512_CORE_VNNI")
 
 
 class Quantised(unittest.TestCase):
@@ -161,8 +188,7 @@ class Bfloat16(unittest.TestCase):
 
     def infer(self, precision, model, input_path, threads):
         path = self.directory / f"{precision}.npy"
-        words = [] if model is None else ["--model", model]
-        result = run("infer", *words, "--precision", precision, "--input", input_path, "--output", path,
+        result = run("infer", "--model", model, "--precision", precision, "--input", input_path, "--output", path,
                      "--threads", threads)
         self.assertEqual(result.returncode, 0, result.stderr)
         return read_npy(path)[1]
@@ -185,10 +211,11 @@ class Bfloat16(unittest.TestCase):
 
     def test_default_model_is_within_the_error_of_its_roundings(self):
         for batch, threads in ((1, 1), (1, 2), (3, 2)):
-            self.assertLess(self.difference(None, self.noise((batch, 3, 224, 224)), threads), DEFAULT_BOUND)
+            self.assertLess(self.difference(FLOAT, self.noise((batch, 3, 224, 224)), threads), DEFAULT_BOUND)
 
     def test_photograph_gets_the_same_label(self):
-        labels = [json.loads(run("classify", "--json", "--top-k", 1, "--precision", precision, PHOTOGRAPH).stdout)
+        labels = [json.loads(run("classify", "--json", "--top-k", 1, "--model", FLOAT, "--precision", precision,
+                                 PHOTOGRAPH).stdout)
                   ["results"][0]["predictions"][0] for precision in ("f32", "bf16")]
         self.assertEqual(labels[0]["label"], labels[1]["label"])
         self.assertAlmostEqual(labels[0]["probability"], labels[1]["probability"], delta=0.05)
@@ -213,7 +240,7 @@ class Bfloat16(unittest.TestCase):
         self.assertGreater(n, 20)
 
     def test_activations_stay_bfloat16_between_layers(self):
-        model = inspect("--precision", "bf16")
+        model = inspect(FLOAT, "--precision", "bf16")
         self.assertEqual(model["precision"], "bf16")
         steps = model["steps"]
         for step in steps:
@@ -227,8 +254,10 @@ class Bfloat16(unittest.TestCase):
 class References(unittest.TestCase):
     def test_none_is_in_the_plan_of_the_default_model(self):
         for isa in isas():
-            for precision in ("f32", "bf16") if has_bf16() and isa != "AVX2" else ("f32",):
-                model = inspect("--precision", precision, ONEDNN_MAX_CPU_ISA=isa)
+            for given, precision in (([], "int8"), ([FLOAT], "f32"), ([FLOAT], "bf16")):
+                if precision == "bf16" and not (has_bf16() and isa != "AVX2"):
+                    continue
+                model = inspect(*given, "--precision", precision, ONEDNN_MAX_CPU_ISA=isa)
                 self.assertEqual(model["reference_steps"], 0, (isa, precision))
                 self.assertFalse([step for step in model["steps"] if step["kernel"].startswith(("ref", "simple")) or
                                   step["kernel"].endswith("ref")])

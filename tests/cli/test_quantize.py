@@ -5,13 +5,17 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import float_model  # noqa: E402
 
 SACCADE = os.environ["SACCADE"]
 PHOTOGRAPH = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cat.jpg"
 TIMEOUT = 250
-INT8_MAX_BYTES = 6 << 20  # the embedded network has 4.7 million weights
+INT8_MAX_BYTES = 6 << 20  # the network has 4.7 million weights
 
 
 def run(*words):
@@ -30,8 +34,9 @@ class Quantize(unittest.TestCase):
         shutil.copy(PHOTOGRAPH, cls.images / "a.jpg")
         (cls.images / "broken.jpg").write_bytes(PHOTOGRAPH.read_bytes()[:2000])
         (cls.images / "notes.txt").write_text("no image\n")
+        cls.float = float_model.write(cls.directory / "float")
         cls.output = cls.directory / "int8"
-        cls.result = run("quantize", "--calibrate", cls.images, "--output", cls.output, "--estimator", "minmax",
+        cls.result = run("quantize", "--model", cls.float, "--calibrate", cls.images, "--output", cls.output, "--estimator", "minmax",
                          "--max-drop", "100", "--threads", "2")
 
     def test_writes_a_model_directory_with_a_report(self):
@@ -54,7 +59,7 @@ class Quantize(unittest.TestCase):
 
     def test_gives_the_same_bytes_on_any_number_of_threads(self):
         other = self.directory / "again"
-        result = run("quantize", "--calibrate", self.images, "--output", other, "--estimator", "minmax",
+        result = run("quantize", "--model", self.float, "--calibrate", self.images, "--output", other, "--estimator", "minmax",
                      "--max-drop", "100", "--threads", "1")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual((self.output / "model.onnx").read_bytes(), (other / "model.onnx").read_bytes())
@@ -135,10 +140,10 @@ class Quantize(unittest.TestCase):
         self.assertLess(numpy.abs(before - after).max(), 0.1 * numpy.abs(before).max())
 
     def test_refuses_what_is_quantised_already(self):
-        result = run("quantize", "--model", self.output, "--calibrate", self.images, "--output",
-                     self.directory / "twice")
-        self.assertEqual(result.returncode, 1)
-        self.assertIn(b"quantised already", result.stderr)
+        for model in (["--model", self.output], []):  # the default model is one
+            result = run("quantize", *model, "--calibrate", self.images, "--output", self.directory / "twice")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b"quantised already", result.stderr)
 
     def test_says_why_images_are_needed(self):
         result = run("quantize", "--output", self.directory / "none")
@@ -148,14 +153,15 @@ class Quantize(unittest.TestCase):
     def test_a_folder_without_images_is_an_error_that_says_what_to_give(self):
         empty = self.directory / "empty"
         empty.mkdir()
-        result = run("quantize", "--calibrate", empty, "--output", self.directory / "none")
+        result = run("quantize", "--model", self.float, "--calibrate", empty, "--output", self.directory / "none")
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"no image in it", result.stderr)
 
     def test_a_line_of_labels_that_is_none_is_named(self):
         labels = self.directory / "labels.tsv"
         labels.write_text("281\ta.jpg\ncat a.jpg\n")
-        result = run("quantize", "--calibrate", self.images, "--output", self.directory / "none", "--labels", labels)
+        result = run("quantize", "--model", self.float, "--calibrate", self.images, "--output", self.directory / "none",
+                     "--labels", labels)
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"labels.tsv:2: a class, a tabulator", result.stderr)
 

@@ -89,12 +89,22 @@ END_TEST
 
 /* ---- plans of the default model ---- */
 
-static struct model *default_model(void) {
+/* Loop tests have it in int8, as it is linked into the program, and in float32, as tests/float_model.py
+ * makes it. */
+enum form {
+        FORM_INT8,
+        FORM_F32,
+        N_FORMS,
+};
+
+static struct model *default_model(enum form form) {
         struct model_source source = embedded_model();
         struct error error = ERROR_NONE;
         struct model *model = NULL;
+        int r = form == FORM_INT8 ? model_open_source(&model, &source, NULL, &error)
+                                  : model_open(&model, FLOAT_MODEL, NULL, &error);
 
-        ck_assert_msg(model_open_source(&model, &source, NULL, &error) == 0, "%s", error.text);
+        ck_assert_msg(r == 0, "%s", error.text);
         return model;
 }
 
@@ -110,15 +120,17 @@ static struct run *run_of(struct plan **ret_plan, struct model *model, size_t ba
 }
 
 START_TEST(default_model_is_fused_and_tightly_arranged) {
-        _cleanup_(model_freep) struct model *model = default_model();
+        _cleanup_(model_freep) struct model *model = default_model((enum form)_i);
         _cleanup_(plan_freep) struct plan *plan = NULL;
         _cleanup_(run_freep) struct run *run = run_of(&plan, model, 1, 1);
-        size_t n_convolutions = 0, n_others = 0;
+        size_t n_convolutions = 0, n_others = 0, n_sums = 0;
 
         ck_assert(run != NULL);
         for (size_t i = 0; i < plan_n_steps(plan); i++) {
-                bool convolution = strncmp(plan_step(plan, i).op, "Conv", 4) == 0;
+                bool convolution = strncmp(plan_step(plan, i).op, "Conv", 4) == 0 ||
+                                   strncmp(plan_step(plan, i).op, "QConv", 5) == 0;
 
+                n_sums += strcmp(plan_step(plan, i).op, "QAdd") == 0;
                 /* A pair is one step. */
                 n_convolutions += convolution + (strncmp(plan_step(plan, i).op, "ConvPair", 8) == 0);
                 n_others += !convolution;
@@ -127,11 +139,18 @@ START_TEST(default_model_is_fused_and_tightly_arranged) {
         }
         /* EfficientNet-Lite0: stem, 16 blocks of three but for the first one of two, head. */
         ck_assert_uint_eq(n_convolutions, 1 + 2 + 15 * 3 + 1);
-        /* Input, pool, the reorder before flattening, Gemm: no BatchNormalization, Clip, Add or Cast of its
-         * own. */
-        ck_assert_uint_le(n_others, 4);
+        /* Input, pool, the reorder before flattening, Gemm: no BatchNormalization, Clip, Add, Cast or
+         * conversion of its own, but sums of integers, which are rounded twice. */
+        ck_assert_uint_eq(n_sums, _i == FORM_INT8 ? 9 : 0);
+        ck_assert_uint_le(n_others, 4 + n_sums);
         ck_assert_uint_le(plan_arena_bytes(plan),
                           plan_arena_bound_bytes(plan) + plan_arena_bound_bytes(plan) / 10);
+}
+END_TEST
+
+START_TEST(default_model_has_the_classes_of_its_configuration) {
+        _cleanup_(model_freep) struct model *model = default_model(FORM_INT8);
+
         ck_assert_uint_eq(model_n_classes(model), 1000);
         ck_assert_str_eq(model_label(model, 285), "Egyptian cat");
         ck_assert(model_label(model, 1000) == NULL);
@@ -139,7 +158,7 @@ START_TEST(default_model_is_fused_and_tightly_arranged) {
 END_TEST
 
 START_TEST(plans_share_packed_weights) {
-        _cleanup_(model_freep) struct model *model = default_model();
+        _cleanup_(model_freep) struct model *model = default_model((enum form)_i);
         _cleanup_(plan_freep) struct plan *one = NULL, *four = NULL;
         _cleanup_(run_freep) struct run *run_one = run_of(&one, model, 1, 1);
         size_t bytes = model_weight_bytes(model);
@@ -153,7 +172,7 @@ START_TEST(plans_share_packed_weights) {
 END_TEST
 
 START_TEST(pixels_are_normalised_as_the_configuration_says) {
-        _cleanup_(model_freep) struct model *model = default_model();
+        _cleanup_(model_freep) struct model *model = default_model((enum form)_i);
         _cleanup_(plan_freep) struct plan *plan = NULL;
         _cleanup_(run_freep) struct run *run = run_of(&plan, model, 1, 1);
         size_t n = (size_t)224 * 224;
@@ -177,7 +196,7 @@ START_TEST(pixels_are_normalised_as_the_configuration_says) {
 END_TEST
 
 START_TEST(answers_do_not_depend_on_the_rest_of_the_batch) {
-        _cleanup_(model_freep) struct model *model = default_model();
+        _cleanup_(model_freep) struct model *model = default_model((enum form)_i);
         _cleanup_(plan_freep) struct plan *one = NULL, *three = NULL;
         _cleanup_(run_freep) struct run *run_one = run_of(&one, model, 1, 1);
         _cleanup_(run_freep) struct run *run_three = run_of(&three, model, 3, 2);
@@ -199,7 +218,7 @@ START_TEST(answers_do_not_depend_on_the_rest_of_the_batch) {
 END_TEST
 
 START_TEST(probabilities_sum_to_one_whatever_the_logits) {
-        _cleanup_(model_freep) struct model *model = default_model();
+        _cleanup_(model_freep) struct model *model = default_model(FORM_INT8);
         _cleanup_(plan_freep) struct plan *plan = NULL;
         _cleanup_(run_freep) struct run *run = run_of(&plan, model, 1, 1);
         float logits[1000], probabilities[1000];
@@ -218,7 +237,7 @@ START_TEST(probabilities_sum_to_one_whatever_the_logits) {
 END_TEST
 
 START_TEST(impossible_batches_are_refused) {
-        _cleanup_(model_freep) struct model *model = default_model();
+        _cleanup_(model_freep) struct model *model = default_model(FORM_INT8);
         struct error error = ERROR_NONE;
         struct plan *plan = NULL;
 
@@ -277,10 +296,11 @@ int main(void) {
         tcase_add_test(tcase, pool_memory_is_zeroed_aligned_and_separate);
         tcase_add_test(tcase, shapes_from_outside_are_bounded);
         tcase_add_test(tcase, float16_becomes_float32_exactly);
-        tcase_add_test(tcase, default_model_is_fused_and_tightly_arranged);
-        tcase_add_test(tcase, plans_share_packed_weights);
-        tcase_add_test(tcase, pixels_are_normalised_as_the_configuration_says);
-        tcase_add_test(tcase, answers_do_not_depend_on_the_rest_of_the_batch);
+        tcase_add_loop_test(tcase, default_model_is_fused_and_tightly_arranged, 0, N_FORMS);
+        tcase_add_test(tcase, default_model_has_the_classes_of_its_configuration);
+        tcase_add_loop_test(tcase, plans_share_packed_weights, 0, N_FORMS);
+        tcase_add_loop_test(tcase, pixels_are_normalised_as_the_configuration_says, 0, N_FORMS);
+        tcase_add_loop_test(tcase, answers_do_not_depend_on_the_rest_of_the_batch, 0, N_FORMS);
         tcase_add_test(tcase, probabilities_sum_to_one_whatever_the_logits);
         tcase_add_test(tcase, impossible_batches_are_refused);
         tcase_add_test(tcase, allowances_are_far_from_real_networks_and_small_for_small_files);
