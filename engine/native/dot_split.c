@@ -32,7 +32,7 @@ static size_t most_items(const struct dot_shape *s) {
 }
 
 size_t dot_split_extra_bytes(const struct dot_shape *s) {
-        return most_items(s) * sizeof(uint32_t);
+        return (s->run_rows * s->run_columns + most_items(s)) * sizeof(uint32_t);
 }
 
 /* A vector's items come one by one, so that packing needs no more memory than WINDOW of them. */

@@ -28,5 +28,5 @@ size_t dot_split_bytes(const struct dot_conv *conv, const struct dot_shape *s, c
 void dot_split_pack(const struct dot_conv *conv, const struct dot_shape *s, const int8_t *weights,
                     unsigned char *target);
 
-/* Of scratch, for the most entries that a vector can have. */
+/* Of scratch: an offset for each run and for the most entries that a vector can have. */
 size_t dot_split_extra_bytes(const struct dot_shape *s);
