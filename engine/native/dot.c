@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "engine/native/dot_internal.h"
 #include "engine/native/dot_split.h"
+#include "engine/native/dot_winograd.h"
 #include "engine/team.h"
 
 #define LEAST_MULTIPLICATIONS 4e6          /* for a team: waking it takes some 5 us */
@@ -67,9 +68,17 @@ static const struct dot_code *code_of(enum dot_type type) {
                : allows(dnnl_cpu_isa_avx2)           ? &code_avx2
                                                      : NULL;
 }
+
+static bool is_winograd(const struct dot_conv *conv) {
+        return code_of(conv->type) == &code_avx2 && dot_winograd_can(conv);
+}
 #else
 static const struct dot_code *code_of(_unused_ enum dot_type type) {
         return NULL;
+}
+
+static bool is_winograd(_unused_ const struct dot_conv *conv) {
+        return false;
 }
 #endif
 
@@ -77,6 +86,10 @@ const char *dot_isa(enum dot_type type) {
         const struct dot_code *code = code_of(type);
 
         return code ? code->isa : NULL;
+}
+
+const char *dot_conv_form(const struct dot_conv *conv) {
+        return is_winograd(conv) ? "avx2_winograd" : dot_isa(conv->type);
 }
 
 static size_t element_of(const struct dot_conv *conv) {
@@ -130,6 +143,8 @@ size_t dot_head_bytes(const struct dot_conv *conv, const struct dot_shape *s) {
 size_t dot_conv_packed_bytes(const struct dot_conv *conv, const void *weights) {
         struct dot_shape s = dot_shape_of(conv);
 
+        if (is_winograd(conv))
+                return dot_head_bytes(conv, &s) + dot_winograd_bytes(conv);
         if (s.lanes == 8)
                 return dot_head_bytes(conv, &s) + dot_split_bytes(conv, &s, weights);
         return dot_head_bytes(conv, &s) +
@@ -209,6 +224,10 @@ void dot_conv_pack(const struct dot_conv *conv, const void *weights, void *targe
 
         if (conv->type == DOT_U8S8)
                 dot_pack_head(conv, &s, weights, target);
+        if (is_winograd(conv)) {
+                dot_winograd_pack(conv, weights, vectors);
+                return;
+        }
         if (s.lanes == 8) {
                 dot_split_pack(conv, &s, weights, vectors);
                 return;
@@ -267,7 +286,8 @@ void dot_conv_settle(struct dot_conv *conv, size_t threads) {
                 conv->rows = MAX(WINDOW_BYTES / (row * w->strides[0]), 1u);
                 conv->rows = MIN(conv->rows, conv->images * conv->out_height);
         }
-        conv->thread_bytes = dot_frame_bytes(conv, &s, code_of(conv->type));
+        conv->thread_bytes = is_winograd(conv) ? round_up(dot_winograd_scratch_bytes(conv), DOT_LINE)
+                                               : dot_frame_bytes(conv, &s, code_of(conv->type));
         conv->scratch_bytes = conv->thread_bytes * conv->threads;
 }
 
@@ -281,6 +301,12 @@ struct job {
 static void job_run(void *argument, size_t thread, size_t n_threads) {
         const struct job *job = argument;
 
+#if defined(__x86_64__)
+        if (is_winograd(job->conv)) {
+                dot_winograd_run_avx2(job->conv, job->data, thread, n_threads);
+                return;
+        }
+#endif
         dot_frame_run(job->conv, job->data, code_of(job->conv->type), thread, n_threads);
 }
 

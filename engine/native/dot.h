@@ -77,19 +77,22 @@ struct dot_data {
  * groups and window are looked at: groups of fewer than 4 inputs (bfloat16: 2) are not for these kernels. */
 bool dot_conv_can(const struct dot_conv *conv);
 
-/* "avx512_vnni", "avx2", "avx512_bf16": what runs, for names of kernels and of packed forms; NULL where
- * nothing does. */
+/* "avx512_vnni", "avx2", "avx512_bf16": what runs; NULL where nothing does. */
 const char *dot_isa(enum dot_type type);
+
+/* The same with what is special about this conv, for names of kernels and of packed forms: "avx2_winograd"
+ * for 3x3 windows of stride 1 over enough inputs, whose exact form without VNNI that is. */
+const char *dot_conv_form(const struct dot_conv *conv);
 
 /* Chooses how the work is divided. Call once all other fields are set, for a conv that can be. */
 void dot_conv_settle(struct dot_conv *conv, size_t threads);
 
 /*
- * Packed weights depend on dot_isa(type), inputs, outputs, groups, window.kernel, window.dilations, src_zero
- * and the weights, not on the size of maps nor on the threads: plans can share them. weights: [O, I / G, kh,
- * kw], int8, or for DOT_BF16 float32, which packing rounds; all at once, since AVX2's exact form has a size
- * that depends on them (only that form reads them to know its bytes). bytes: a multiple of 64. A conv need
- * not be settled for it; target is written whole.
+ * Packed weights depend on dot_conv_form(), inputs, outputs, groups, window.kernel, window.dilations,
+ * src_zero and the weights, not on the size of maps nor on the threads: plans can share them. weights: [O, I
+ * / G, kh, kw], int8, or for DOT_BF16 float32, which packing rounds; all at once, since AVX2's exact form
+ * has a size that depends on them (only that form reads them to know its bytes). bytes: a multiple of 64. A
+ * conv need not be settled for it; target is written whole.
  */
 size_t dot_conv_packed_bytes(const struct dot_conv *conv, const void *weights);
 void dot_conv_pack(const struct dot_conv *conv, const void *weights, void *target);

@@ -305,9 +305,9 @@ static int dot_weights(struct lowering *lowering, const struct product *product,
 
         snprintf(form, sizeof(form),
                  "dot %s %zu of %zu groups %zux%zu dilated %zux%zu of %zu to %zu around %u%s",
-                 dot_isa(DOT_U8S8), dot->groups, packer.groups, dot->window.kernel[0], dot->window.kernel[1],
-                 dot->window.dilations[0], dot->window.dilations[1], dot->inputs, dot->outputs,
-                 dot->src_zero, packer.transposed ? " transposed" : "");
+                 dot_conv_form(dot), dot->groups, packer.groups, dot->window.kernel[0],
+                 dot->window.kernel[1], dot->window.dilations[0], dot->window.dilations[1], dot->inputs,
+                 dot->outputs, dot->src_zero, packer.transposed ? " transposed" : "");
         bytes = lowering_form_bytes(lowering, product->weights, form);
         if (bytes == 0)
                 r = packed_bytes_of(product, &packer, &bytes, error);
@@ -383,7 +383,7 @@ static int dot_lower(struct lowering *lowering, const struct product *product, s
         dot_conv_settle(&step.dot, kernels_threads(lowering_kernels(lowering)));
         return q_emit(lowering, product->node,
                       &(struct q_step){.family = "dot",
-                                       .isa = dot_isa(DOT_U8S8),
+                                       .isa = dot_conv_form(&step.dot),
                                        .function = dot_run,
                                        .params = &step,
                                        .params_bytes = sizeof(step),

@@ -384,6 +384,45 @@ START_TEST(nothing_saturates) {
 }
 END_TEST
 
+/* 3x3 windows of stride 1, which AVX2 computes by Winograd's transforms: odd maps whose tiles reach over the
+ * edge, padding of every width, odd inputs, outputs that end within a vector, maps in several bands, slices.
+ */
+START_TEST(windows_of_3x3_are_exact) {
+        static const size_t shapes[][5] = {{1, 32, 16, 9, 7},   {2, 33, 24, 7, 8},  {3, 48, 25, 1, 2},
+                                           {1, 64, 40, 3, 31},  {5, 37, 17, 6, 5},  {1, 512, 33, 4, 3},
+                                           {1, 96, 16, 40, 41}, {1, 1792, 16, 2, 3}};
+        size_t n_winograd = 0;
+
+        if (!dot_isa(DOT_U8S8))
+                return;
+        for (size_t i = 0; i < ARRAY_SIZE(shapes) * 6; i++) {
+                const size_t *s = shapes[i / 6];
+                struct dot_conv c = conv_of(s[0], s[1], s[2], s[3], 3, 1);
+                int64_t pad = (int64_t)(i % 3);
+
+                c.width = s[4];
+                c.window.pads_begin[0] = c.window.pads_end[1] = MAX(pad, 1);
+                c.window.pads_begin[1] = c.window.pads_end[0] = 2 - pad / 2;
+                c.out_height = c.height + (size_t)(c.window.pads_begin[0] + c.window.pads_end[0]) - 2;
+                c.out_width = c.width + (size_t)(c.window.pads_begin[1] + c.window.pads_end[1]) - 2;
+                c.src_zero = (uint8_t)(i * 51);
+                c.src_pixel += i % 2 * 5;
+                c.dst_pixel += i % 4;
+                if (i % 3 == 0) {
+                        c.result = DOT_TO_U8;
+                        c.dst_scale = .05f;
+                        c.epilogue.sum = i % 2;
+                        c.sum_scale = .01f;
+                }
+                draw_seed(i);
+                n_winograd += strcmp(dot_conv_form(&c), dot_isa(DOT_U8S8)) != 0;
+                run_case(&c, (enum weights_kind)(i % WEIGHTS_KINDS), 1 + i % 3, true, true, false);
+        }
+        if (strcmp(dot_isa(DOT_U8S8), "avx2") == 0)
+                ck_assert_uint_eq(n_winograd, ARRAY_SIZE(shapes) * 6);
+}
+END_TEST
+
 /* Copies that bring pixels out of step, many bands, many rows of an inner product. */
 START_TEST(large_maps_go_by_bands) {
         static const size_t shapes[][6] = {{1, 2048, 80, 7, 1, 1},   {2, 1024, 96, 6, 1, 2},
@@ -417,6 +456,7 @@ int main(void) {
         tcase_add_loop_test(tcase, sums_of_bytes_are_exact, 0, RANDOM_CASES);
         tcase_add_loop_test(tcase, sums_of_bfloat16_are_close, 0, RANDOM_CASES);
         tcase_add_test(tcase, nothing_saturates);
+        tcase_add_test(tcase, windows_of_3x3_are_exact);
         tcase_add_test(tcase, large_maps_go_by_bands);
         suite_add_tcase(suite, tcase);
         srunner_run_all(runner, CK_NORMAL);
