@@ -80,8 +80,8 @@ class Quantize(unittest.TestCase):
 
     def test_one_image_of_few_is_more_than_the_budget_and_the_closing_line_says_so(self):
         self.assertNotIn(b"one image is", self.result.stdout)
-        result = run("quantize", "--calibrate", self.images, "--output", self.directory / "few", "--estimator", "minmax",
-                     "--threads", "2")
+        result = run("quantize", "--model", self.float, "--calibrate", self.images, "--output", self.directory / "few",
+                     "--estimator", "minmax", "--threads", "2")
         self.assertIn(b"--max-drop 0.5: one image is 100 percentage points, so that none may differ", result.stdout)
         self.assertIn("One image is 100.00 percentage points", (self.directory / "few" / "report.md").read_text())
 
