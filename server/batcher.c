@@ -1,5 +1,6 @@
 #include "server/batcher.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,30 +8,22 @@
 
 #include "base/clock.h"
 #include "server/image_job.h"
-#include "server/job_queue.h"
-
-/* How many rounds of work may lie decoded: the one after this one, so that no worker waits for a decoder. */
-#define ROUNDS_AHEAD 2u
-
-struct lane {
-        struct job_queue queue;
-        struct cost_table costs;
-};
+#include "server/lanes.h"
 
 struct waiter {
         pthread_cond_t wake;
-        bool idle;     /* waits in batcher_take() */
-        bool signaled; /* and has been told to look again */
+        bool waiting; /* in batcher_next() */
+        bool claimed; /* and has been woken: a core is meant for it */
         unsigned threads;
 };
 
 struct batcher {
         struct batcher_options options;
         pthread_mutex_t lock;
-        pthread_cond_t room, called;
-        struct lane *lanes;
+        pthread_cond_t called;
+        struct lanes lanes;
         struct waiter *workers;
-        size_t n_waiting, n_expected;
+        unsigned cores, busy_cores;
         bool stopped;
         void (*call)(void *argument);
         void *argument;
@@ -40,18 +33,21 @@ struct batcher {
 int batcher_new(struct batcher **ret_batcher, const struct batcher_options *options, struct error *error) {
         _cleanup_(batcher_freep) struct batcher *batcher = NULL;
         pthread_condattr_t attr;
+        int r;
 
         batcher = calloc(1, sizeof(*batcher));
         if (!batcher)
                 return error_no_memory(error);
         pthread_mutex_init(&batcher->lock, NULL);
-        pthread_cond_init(&batcher->room, NULL);
         pthread_cond_init(&batcher->called, NULL);
-        batcher->lanes = calloc(options->n_models, sizeof(*batcher->lanes));
+        r = lanes_init(&batcher->lanes, options->n_models, options->max_batch, error);
+        if (r < 0)
+                return r;
         batcher->workers = calloc(options->n_workers, sizeof(*batcher->workers));
-        if (!batcher->lanes || !batcher->workers)
+        if (!batcher->workers)
                 return error_no_memory(error);
         batcher->options = *options;
+        batcher->cores = options->n_workers;
         pthread_condattr_init(&attr);
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
         for (unsigned i = 0; i < options->n_workers; i++)
@@ -63,203 +59,66 @@ int batcher_new(struct batcher **ret_batcher, const struct batcher_options *opti
 }
 
 void batcher_free(struct batcher *batcher) {
-        for (size_t i = 0; i < batcher->options.n_models; i++)
-                job_queue_release(&batcher->lanes[i].queue);
+        lanes_release(&batcher->lanes);
         for (unsigned i = 0; i < batcher->options.n_workers; i++)
                 pthread_cond_destroy(&batcher->workers[i].wake);
         pthread_mutex_destroy(&batcher->lock);
-        pthread_cond_destroy(&batcher->room);
         pthread_cond_destroy(&batcher->called);
-        free(batcher->lanes);
         free(batcher->workers);
         free(batcher);
 }
 
-void batcher_set_costs(struct batcher *batcher, size_t model, const struct cost_table *costs) {
-        pthread_mutex_lock(&batcher->lock);
-        batcher->lanes[model].costs = *costs;
-        pthread_cond_broadcast(&batcher->room);
-        pthread_mutex_unlock(&batcher->lock);
-}
+/* ---- who gets the cores ---- */
 
-struct cost_table batcher_costs(struct batcher *batcher, size_t model) {
-        struct cost_table costs;
+static bool is_over(const struct batcher *batcher) {
+        struct lanes_count count = lanes_count(&batcher->lanes);
 
-        pthread_mutex_lock(&batcher->lock);
-        costs = batcher->lanes[model].costs;
-        pthread_mutex_unlock(&batcher->lock);
-        return costs;
-}
-
-void batcher_expect(struct batcher *batcher) {
-        pthread_mutex_lock(&batcher->lock);
-        batcher->n_expected++;
-        pthread_mutex_unlock(&batcher->lock);
-}
-
-void batcher_unexpect(struct batcher *batcher) {
-        pthread_mutex_lock(&batcher->lock);
-        batcher->n_expected--;
-        pthread_mutex_unlock(&batcher->lock);
+        return batcher->stopped && count.coming + count.decoding + count.ready == 0;
 }
 
 /* The lowest one, so that worker 0 gets the image that is alone. */
-static void wake_one(struct batcher *batcher) {
+static bool wake_worker(struct batcher *batcher) {
         for (unsigned i = 0; i < batcher->options.n_workers; i++) {
                 struct waiter *worker = &batcher->workers[i];
 
-                if (worker->idle && !worker->signaled) {
-                        worker->signaled = true;
+                if (worker->waiting && !worker->claimed) {
+                        worker->claimed = true;
                         pthread_cond_signal(&worker->wake);
-                        return;
+                        return true;
                 }
         }
+        return false;
 }
 
-void batcher_put(struct batcher *batcher, struct image_job *job) {
-        int r;
+static unsigned count_claimed(const struct batcher *batcher) {
+        unsigned n = 0;
 
-        pthread_mutex_lock(&batcher->lock);
-        batcher->n_expected--;
-        r = job_queue_put(&batcher->lanes[job->model].queue, job, NULL);
-        if (r >= 0) {
-                batcher->n_waiting++;
-                wake_one(batcher);
-        }
-        pthread_mutex_unlock(&batcher->lock);
-        if (r < 0) {
-                job->outcome = METRICS_OUTCOME_INTERNAL;
-                problem_set(&job->problem, PROBLEM_INTERNAL, "the server is out of memory");
-                image_job_finish(job);
-        }
+        for (unsigned i = 0; i < batcher->options.n_workers; i++)
+                n += batcher->workers[i].claimed;
+        return n;
 }
 
-static size_t largest_batch(const struct batcher *batcher) {
-        size_t largest = 1;
+/* Wakes a worker for each free core that may find something to do; to be called after every change. */
+static void dispatch(struct batcher *batcher) {
+        struct lanes_count count = lanes_count(&batcher->lanes);
+        size_t n_woken = count_claimed(batcher), n_tasks = count.coming + count.ready;
 
-        for (size_t i = 0; i < batcher->options.n_models; i++) {
-                size_t batch = cost_table_batch(&batcher->lanes[i].costs, batcher->options.max_batch);
-
-                largest = MAX(largest, batch);
-        }
-        return largest;
-}
-
-static bool has_room(const struct batcher *batcher) {
-        return batcher->n_waiting < ROUNDS_AHEAD * batcher->options.n_workers * largest_batch(batcher);
-}
-
-bool batcher_wait_room(struct batcher *batcher) {
-        bool open;
-
-        pthread_mutex_lock(&batcher->lock);
-        while (!batcher->stopped && !has_room(batcher))
-                pthread_cond_wait(&batcher->room, &batcher->lock);
-        open = !batcher->stopped;
-        pthread_mutex_unlock(&batcher->lock);
-        return open;
-}
-
-/* Takes the first job out of lane; onto *dropped where it is not worth going on with. */
-static struct image_job *take_job(struct batcher *batcher, struct lane *lane, uint64_t now_ns,
-                                  struct image_job **dropped) {
-        struct image_job *job;
-
-        while ((job = job_queue_take(&lane->queue))) {
-                batcher->n_waiting--;
-                if (!image_job_dropped(job, now_ns))
-                        return job;
-                job->next = *dropped;
-                *dropped = job;
-        }
-        return NULL;
-}
-
-/* The lane whose first image has the earliest deadline, or NULL. */
-static struct lane *first_lane(struct batcher *batcher) {
-        struct lane *first = NULL;
-        uint64_t deadline_ns = UINT64_MAX;
-
-        for (size_t i = 0; i < batcher->options.n_models; i++) {
-                const struct image_job *job = job_queue_first(&batcher->lanes[i].queue);
-
-                if (job && (!first || job->deadline_ns < deadline_ns)) {
-                        first = &batcher->lanes[i];
-                        deadline_ns = job->deadline_ns;
-                }
-        }
-        return first;
-}
-
-static void count_workers(const struct batcher *batcher, unsigned *ret_idle, unsigned *ret_busy_threads) {
-        unsigned idle = 0, busy_threads = 0;
-
-        for (unsigned i = 0; i < batcher->options.n_workers; i++) {
-                idle += batcher->workers[i].idle;
-                busy_threads += batcher->workers[i].threads;
-        }
-        *ret_idle = idle;
-        *ret_busy_threads = busy_threads;
-}
-
-/* Until when this worker may wait for a fuller batch, or 0. */
-static uint64_t delay_until(const struct batcher *batcher, const struct lane *lane, uint64_t now_ns) {
-        uint64_t until_ns = job_queue_first(&lane->queue)->decode_end_ns + batcher->options.delay_ns;
-
-        if (batcher->options.delay_ns == 0 || batcher->stopped || until_ns <= now_ns ||
-            lane->queue.n_jobs >= cost_table_batch(&lane->costs, batcher->options.max_batch))
-                return 0;
-        return until_ns;
-}
-
-/* Fills batch from lane. It stays empty where all that waited was dropped. */
-static void fill_batch(struct batcher *batcher, struct lane *lane, unsigned worker, uint64_t now_ns,
-                       struct batch *batch, struct image_job **dropped) {
-        unsigned n_idle, busy_threads;
-        size_t share, target, kept;
-        bool alone;
-
-        count_workers(batcher, &n_idle, &busy_threads);
-        alone = busy_threads == 0 && batcher->n_waiting == 1 && batcher->n_expected == 0;
-        share = (lane->queue.n_jobs + n_idle - 1) / n_idle;
-        target = cost_table_batch(&lane->costs, MIN(share, batcher->options.max_batch));
-
-        batch->model = (size_t)(lane - batcher->lanes);
-        batch->threads = alone && worker == 0 ? cost_table_threads(&lane->costs) : 1;
-        while (batch->n_jobs < target) {
-                struct image_job *job = take_job(batcher, lane, now_ns, dropped);
-
-                if (!job)
-                        break;
-                batch->jobs[batch->n_jobs++] = job;
-        }
-        if (batch->n_jobs == 0)
+        if (is_over(batcher)) {
+                while (wake_worker(batcher))
+                        continue;
                 return;
-        /* Some were dropped: there may be no plan for what is left. Putting back needs no memory. */
-        kept = cost_table_batch(&lane->costs, batch->n_jobs);
-        while (batch->n_jobs > kept) {
-                job_queue_put(&lane->queue, batch->jobs[--batch->n_jobs], NULL);
-                batcher->n_waiting++;
         }
+        while (n_woken < n_tasks && batcher->busy_cores + n_woken < batcher->cores && wake_worker(batcher))
+                n_woken++;
 }
 
-static void wait_idle(struct batcher *batcher, struct waiter *self, uint64_t until_ns) {
-        struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
-
-        if (until_ns > 0)
-                pthread_cond_timedwait(&self->wake, &batcher->lock, &until);
-        else
-                pthread_cond_wait(&self->wake, &batcher->lock);
-        self->signaled = false;
-}
-
+/* With the lock; opens it. */
 static void finish_dropped(struct batcher *batcher, struct image_job **dropped) {
         struct image_job *job = *dropped;
 
         if (!job)
                 return;
         *dropped = NULL;
-        pthread_cond_broadcast(&batcher->room);
         pthread_mutex_unlock(&batcher->lock);
         while (job) {
                 struct image_job *next = job->next;
@@ -270,63 +129,228 @@ static void finish_dropped(struct batcher *batcher, struct image_job **dropped) 
         pthread_mutex_lock(&batcher->lock);
 }
 
-bool batcher_take(struct batcher *batcher, unsigned worker, struct batch *batch) {
-        struct waiter *self = &batcher->workers[worker];
-        struct image_job *dropped = NULL;
-
-        batch->n_jobs = 0;
-        batch->call = NULL;
-        batch->threads = 1;
-
+void batcher_set_cores(struct batcher *batcher, unsigned cores) {
         pthread_mutex_lock(&batcher->lock);
-        self->idle = true;
-        for (;;) {
-                struct lane *lane = first_lane(batcher);
-                uint64_t now_ns = clock_ns(), until_ns;
-
-                if (worker == 0 && batcher->call) {
-                        batch->call = batcher->call;
-                        batch->argument = batcher->argument;
-                        batcher->call = NULL;
-                        break;
-                }
-                if (!lane) {
-                        if (batcher->stopped)
-                                break;
-                        wait_idle(batcher, self, 0);
-                        continue;
-                }
-                until_ns = delay_until(batcher, lane, now_ns);
-                if (until_ns > 0) {
-                        wait_idle(batcher, self, until_ns);
-                        continue;
-                }
-                fill_batch(batcher, lane, worker, now_ns, batch, &dropped);
-                /* No longer idle while the lock is open, or else it would be signalled in vain. */
-                self->idle = batch->n_jobs == 0;
-                self->threads = batch->n_jobs > 0 ? batch->threads : 0;
-                finish_dropped(batcher, &dropped);
-                if (batch->n_jobs > 0)
-                        break;
-        }
-        self->idle = false;
-        self->signaled = false;
-        self->threads = batch->n_jobs > 0 || batch->call ? batch->threads : 0;
-        if (batcher->n_waiting > 0)
-                wake_one(batcher);
-        if (has_room(batcher))
-                pthread_cond_broadcast(&batcher->room);
+        batcher->cores = MAX(MIN(cores, batcher->options.n_workers), 1u);
+        dispatch(batcher);
         pthread_mutex_unlock(&batcher->lock);
-        return batch->n_jobs > 0 || batch->call;
 }
 
-void batcher_release(struct batcher *batcher, unsigned worker) {
+/* ---- costs ---- */
+
+void batcher_set_costs(struct batcher *batcher, size_t model, const struct cost_table *costs) {
         pthread_mutex_lock(&batcher->lock);
-        batcher->workers[worker].threads = 0;
-        if (worker == 0 && batcher->calling && !batcher->call) {
+        batcher->lanes.lanes[model].costs = *costs;
+        dispatch(batcher);
+        pthread_mutex_unlock(&batcher->lock);
+}
+
+struct cost_table batcher_costs(struct batcher *batcher, size_t model) {
+        struct cost_table costs;
+
+        pthread_mutex_lock(&batcher->lock);
+        costs = batcher->lanes.lanes[model].costs;
+        pthread_mutex_unlock(&batcher->lock);
+        return costs;
+}
+
+void batcher_set_ratio(struct batcher *batcher, size_t model, size_t batch, unsigned threads, double ratio) {
+        pthread_mutex_lock(&batcher->lock);
+        cost_table_set_ratio(&batcher->lanes.lanes[model].costs, batch, threads, ratio);
+        dispatch(batcher);
+        pthread_mutex_unlock(&batcher->lock);
+}
+
+double batcher_observe(struct batcher *batcher, size_t model, size_t batch, unsigned threads, double ms) {
+        struct cost_table *costs = &batcher->lanes.lanes[model].costs;
+        double image_ms;
+
+        pthread_mutex_lock(&batcher->lock);
+        cost_table_observe(costs, batch, threads, ms);
+        image_ms = cost_table_image_ms(costs);
+        pthread_mutex_unlock(&batcher->lock);
+        return image_ms;
+}
+
+/* ---- work ---- */
+
+static void fail_no_memory(struct image_job *job) {
+        job->outcome = METRICS_OUTCOME_INTERNAL;
+        problem_set(&job->problem, PROBLEM_INTERNAL, "the server is out of memory");
+        image_job_finish(job);
+}
+
+void batcher_submit(struct batcher *batcher, struct image_job *job) {
+        int r;
+
+        pthread_mutex_lock(&batcher->lock);
+        r = lanes_put_coming(&batcher->lanes, job, NULL);
+        dispatch(batcher);
+        pthread_mutex_unlock(&batcher->lock);
+        if (r < 0)
+                fail_no_memory(job);
+}
+
+/* Until when this worker may wait for a fuller batch, or 0. */
+static uint64_t delay_until(const struct batcher *batcher, const struct lane *lane, uint64_t now_ns) {
+        uint64_t until_ns = job_queue_first(&lane->ready)->decode_end_ns + batcher->options.delay_ns;
+
+        if (batcher->options.delay_ns == 0 || batcher->stopped || until_ns <= now_ns ||
+            lane->ready.n_jobs >= lane_target(&batcher->lanes, lane, now_ns))
+                return 0;
+        return until_ns;
+}
+
+static bool is_alone(const struct batcher *batcher) {
+        struct lanes_count count = lanes_count(&batcher->lanes);
+
+        return batcher->busy_cores == 0 && count.ready == 1 && count.coming + count.decoding == 0;
+}
+
+static unsigned count_free(const struct batcher *batcher) {
+        unsigned n_waiting = 1; /* this one does not */
+
+        for (unsigned i = 0; i < batcher->options.n_workers; i++)
+                n_waiting += batcher->workers[i].waiting;
+        return MIN(n_waiting, batcher->cores - batcher->busy_cores);
+}
+
+/* Fills work from lane. It stays empty where all that waited was dropped. */
+static void take_batch(struct batcher *batcher, struct lane *lane, unsigned worker, uint64_t now_ns,
+                       struct work *work, struct image_job **dropped) {
+        size_t n_free = count_free(batcher), share = (lane->ready.n_jobs + n_free - 1) / n_free, kept;
+        size_t target = MIN(share, lane_target(&batcher->lanes, lane, now_ns));
+
+        target = cost_table_batch(&lane->costs, target, INFINITY);
+        if (worker == 0 && is_alone(batcher))
+                work->threads = cost_table_threads(&lane->costs, batcher->cores);
+        while (work->n_jobs < target) {
+                struct image_job *job = lane_take_ready(lane, now_ns, dropped);
+
+                if (!job)
+                        break;
+                work->jobs[work->n_jobs++] = job;
+        }
+        if (work->n_jobs == 0)
+                return;
+        /* Some were dropped: there may be no plan for what is left. Putting back needs no memory. */
+        kept = cost_table_batch(&lane->costs, work->n_jobs, INFINITY);
+        while (work->n_jobs > kept)
+                job_queue_put(&lane->ready, work->jobs[--work->n_jobs], NULL);
+        work->kind = WORK_RUN;
+        lane_charge(lane, work->threads * cost_table_ms(&lane->costs, work->n_jobs, work->threads));
+}
+
+static void take_image(struct lane *lane, uint64_t now_ns, struct work *work, struct image_job **dropped) {
+        struct image_job *job = lane_take_coming(lane, now_ns, dropped);
+
+        if (!job)
+                return;
+        work->kind = WORK_DECODE;
+        work->jobs[work->n_jobs++] = job;
+        lane_charge(lane, (double)job->cost.decode_ns / 1e6);
+}
+
+/* What this worker should do now; else *ret_until_ns: how long it may wait, 0 for until it is woken. */
+static void take_work(struct batcher *batcher, unsigned worker, struct work *work,
+                      struct image_job **dropped, uint64_t *ret_until_ns) {
+        uint64_t now_ns = clock_ns();
+        struct lane *coming, *ready;
+
+        *ret_until_ns = 0;
+        if (worker == 0 && batcher->call) {
+                work->kind = WORK_CALL;
+                work->call = batcher->call;
+                work->argument = batcher->argument;
+                batcher->call = NULL;
+                return;
+        }
+        if (batcher->busy_cores >= batcher->cores)
+                return;
+        coming = lanes_next_coming(&batcher->lanes, BATCHER_ROUNDS_AHEAD * batcher->cores);
+        ready = lanes_next_ready(&batcher->lanes);
+        if (coming && (!ready || ready->ready.n_jobs < lane_target(&batcher->lanes, ready, now_ns))) {
+                work->model = (size_t)(coming - batcher->lanes.lanes);
+                take_image(coming, now_ns, work, dropped);
+        } else if (ready) {
+                *ret_until_ns = delay_until(batcher, ready, now_ns);
+                work->model = (size_t)(ready - batcher->lanes.lanes);
+                if (*ret_until_ns == 0)
+                        take_batch(batcher, ready, worker, now_ns, work, dropped);
+        }
+}
+
+/* Until it is woken, or until_ns where that is not 0. */
+static void wait_worker(struct batcher *batcher, struct waiter *self, uint64_t until_ns) {
+        struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
+
+        self->waiting = true;
+        if (until_ns > 0)
+                pthread_cond_timedwait(&self->wake, &batcher->lock, &until);
+        else
+                pthread_cond_wait(&self->wake, &batcher->lock);
+        self->waiting = self->claimed = false;
+}
+
+/* Returns a job that cannot be queued for want of memory. */
+static struct image_job *end_work(struct batcher *batcher, struct waiter *self, const struct work *work) {
+        struct image_job *lost = NULL;
+
+        batcher->busy_cores -= self->threads;
+        self->threads = 0;
+        if (work->kind == WORK_DECODE) {
+                batcher->lanes.lanes[work->model].n_decoding--;
+                if (work->n_jobs > 0 && lanes_put_ready(&batcher->lanes, work->jobs[0], NULL) < 0)
+                        lost = work->jobs[0];
+        } else if (work->kind == WORK_CALL) {
                 batcher->calling = false;
                 pthread_cond_broadcast(&batcher->called);
         }
+        return lost;
+}
+
+bool batcher_next(struct batcher *batcher, unsigned worker, struct work *work) {
+        struct waiter *self = &batcher->workers[worker];
+        struct image_job *dropped = NULL, *lost;
+
+        pthread_mutex_lock(&batcher->lock);
+        lost = end_work(batcher, self, work);
+        if (lost) {
+                pthread_mutex_unlock(&batcher->lock);
+                fail_no_memory(lost);
+                pthread_mutex_lock(&batcher->lock);
+        }
+        work->kind = WORK_NONE;
+        work->n_jobs = 0;
+        work->threads = 1;
+        while (work->kind == WORK_NONE) {
+                uint64_t until_ns;
+
+                take_work(batcher, worker, work, &dropped, &until_ns);
+                if (work->kind != WORK_NONE)
+                        break;
+                if (dropped)
+                        finish_dropped(batcher, &dropped);
+                else if (is_over(batcher))
+                        break;
+                else
+                        wait_worker(batcher, self, until_ns);
+        }
+        self->threads = work->kind != WORK_NONE ? work->threads : 0;
+        batcher->busy_cores += self->threads;
+        dispatch(batcher);
+        finish_dropped(batcher, &dropped);
+        pthread_mutex_unlock(&batcher->lock);
+        return work->kind != WORK_NONE;
+}
+
+void batcher_sweep(struct batcher *batcher) {
+        struct image_job *dropped = NULL;
+
+        pthread_mutex_lock(&batcher->lock);
+        lanes_sweep(&batcher->lanes, clock_ns(), &dropped);
+        dispatch(batcher);
+        finish_dropped(batcher, &dropped);
         pthread_mutex_unlock(&batcher->lock);
 }
 
@@ -340,7 +364,6 @@ bool batcher_call(struct batcher *batcher, void (*call)(void *argument), void *a
                 batcher->call = call;
                 batcher->argument = argument;
                 batcher->calling = true;
-                batcher->workers[0].signaled = true;
                 pthread_cond_signal(&batcher->workers[0].wake);
                 while (batcher->calling)
                         pthread_cond_wait(&batcher->called, &batcher->lock);
@@ -355,19 +378,20 @@ void batcher_stop(struct batcher *batcher) {
         batcher->stopped = true;
         for (unsigned i = 0; i < batcher->options.n_workers; i++)
                 pthread_cond_signal(&batcher->workers[i].wake);
-        pthread_cond_broadcast(&batcher->room);
         pthread_cond_broadcast(&batcher->called);
         pthread_mutex_unlock(&batcher->lock);
 }
 
 struct batcher_load batcher_load(struct batcher *batcher) {
-        struct batcher_load load = {.n_workers = batcher->options.n_workers};
-        unsigned n_idle;
+        struct batcher_load load = {0};
+        struct lanes_count count;
 
         pthread_mutex_lock(&batcher->lock);
-        load.waiting_images = batcher->n_waiting;
-        load.expected_images = batcher->n_expected;
-        count_workers(batcher, &n_idle, &load.busy_threads);
+        count = lanes_count(&batcher->lanes);
+        load.waiting_images = count.ready;
+        load.expected_images = count.coming + count.decoding;
+        load.busy_cores = batcher->busy_cores;
+        load.cores = batcher->cores;
         pthread_mutex_unlock(&batcher->lock);
         return load;
 }

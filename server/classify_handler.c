@@ -13,8 +13,8 @@
 #include "proto/query.h"
 #include "server/admission.h"
 #include "server/backend.h"
+#include "server/batcher.h"
 #include "server/context.h"
-#include "server/decode_pool.h"
 #include "server/image_job.h"
 #include "server/metrics.h"
 #include "server/request.h"
@@ -24,7 +24,7 @@ struct classification {
         struct classify_params params;
         size_t model;
         uint64_t deadline_ns;
-        size_t n_places; /* taken in the queue, and by no job yet */
+        struct admission_ticket ticket;
         struct multipart *multipart;
         struct image_job *jobs;
         const char **filenames;                  /* [n_jobs] */
@@ -34,9 +34,9 @@ struct classification {
 };
 
 static void classification_free(struct classification *c) {
-        admission_leave(c->request->context->admission, c->n_places);
+        admission_forget(c->request->context->admission, &c->ticket);
         for (size_t i = 0; c->jobs && i < c->n_jobs; i++)
-                decode_pool_drop_pixels(&c->jobs[i]);
+                image_job_drop_pixels(&c->jobs[i]);
         if (c->multipart)
                 multipart_free(c->multipart);
         free(c->jobs);
@@ -111,20 +111,48 @@ static bool parse_params(struct classification *c) {
         return true;
 }
 
-static bool take_places(struct classification *c, size_t n) {
-        struct context *context = c->request->context;
-        double wait_ns = admission_wait_s(context->admission) * 1e9;
+static bool shed_unless(struct request *request, enum admission_verdict verdict) {
+        if (verdict != ADMISSION_YES)
+                request_shed(request,
+                             verdict == ADMISSION_FULL ? METRICS_SHED_QUEUE : METRICS_SHED_DEADLINE);
+        return verdict == ADMISSION_YES;
+}
 
-        if (wait_ns > (double)c->deadline_ns - (double)clock_ns()) {
-                request_shed(c->request, METRICS_SHED_DEADLINE);
-                return false;
+/* How much the body brings is what Content-Length says; without one it may be any picture. */
+static bool announce(struct classification *c) {
+        struct admission *admission = c->request->context->admission;
+        size_t bytes = (size_t)MIN(c->request->content_length, (uint64_t)c->request->body_limit);
+        struct admission_ask ask = {
+                .model = c->model,
+                .n_images = 1,
+                .cost = admission_cost(admission, c->model, c->request->has_length ? bytes : 0),
+                .now_ns = clock_ns(),
+                .deadline_ns = c->deadline_ns};
+
+        return shed_unless(c->request, admission_announce(admission, &ask, &c->ticket));
+}
+
+/* All images at once: from here on each leaves on its own. */
+static bool enter(struct classification *c) {
+        struct admission *admission = c->request->context->admission;
+        struct admission_ask ask = {.model = c->model,
+                                    .n_images = c->n_jobs,
+                                    .now_ns = clock_ns(),
+                                    .deadline_ns = c->deadline_ns};
+
+        for (size_t i = 0; i < c->n_jobs; i++) {
+                ask.cost.decode_ns += c->jobs[i].cost.decode_ns;
+                ask.cost.infer_ns += c->jobs[i].cost.infer_ns;
         }
-        if (!admission_enter(context->admission, n)) {
-                request_shed(c->request, METRICS_SHED_QUEUE);
-                return false;
+        return shed_unless(c->request, admission_enter(admission, &ask, &c->ticket));
+}
+
+/* What was entered comes to nothing. */
+static void leave(struct classification *c) {
+        for (size_t i = 0; i < c->n_jobs; i++) {
+                admission_begin(c->request->context->admission, c->jobs[i].cost);
+                admission_end(c->request->context->admission, c->jobs[i].cost);
         }
-        c->n_places += n;
-        return true;
 }
 
 void classify_begin(struct request *request) {
@@ -151,7 +179,7 @@ void classify_begin(struct request *request) {
                 return;
         timeout_ms = c->params.timeout_ms > 0 ? c->params.timeout_ms : context->options.timeout_ms;
         c->deadline_ns = request->start_ns + (uint64_t)timeout_ms * 1000000u;
-        take_places(c, 1);
+        announce(c);
 }
 
 static double ms_between(uint64_t from_ns, uint64_t to_ns) {
@@ -260,7 +288,7 @@ static void finish(struct classification *c, const struct image_job *last, uint6
 static void job_dequeued(struct image_job *job) {
         struct classification *c = job->owner;
 
-        admission_leave(c->request->context->admission, 1);
+        admission_begin(c->request->context->admission, job->cost);
 }
 
 static void job_done(struct image_job *job) {
@@ -268,7 +296,8 @@ static void job_done(struct image_job *job) {
         /* The moment at which this image's last stage ended, not at which its turn to be counted came. */
         uint64_t end_ns = job->infer_start_ns > 0 ? job->infer_end_ns : clock_ns();
 
-        decode_pool_drop_pixels(job);
+        image_job_drop_pixels(job);
+        admission_end(c->request->context->admission, job->cost);
         observe_job(c->request->context, job, latency_of(job, c->request, end_ns));
         if (atomic_fetch_sub_explicit(&c->n_left, 1, memory_order_acq_rel) == 1)
                 finish(c, job, end_ns);
@@ -280,6 +309,7 @@ static bool add_job(struct classification *c, const unsigned char *bytes, size_t
                     const char *filename) {
         struct context *context = c->request->context;
         size_t i = c->n_jobs++;
+        struct admission_cost cost = admission_cost(context->admission, c->model, size);
 
         c->filenames[i] = filename;
         c->jobs[i] = (struct image_job){
@@ -292,20 +322,21 @@ static bool add_job(struct classification *c, const unsigned char *bytes, size_t
                 .model = c->model,
                 .top_k = c->params.top_k,
                 .deadline_ns = c->deadline_ns,
+                /* As if each were asked for once the one before it is done: others take turns with them. */
+                .order_ns = c->deadline_ns + i * (cost.decode_ns + cost.infer_ns) / context->n_cpus,
+                .cost = cost,
                 .predictions = c->predictions + i * c->params.top_k,
                 .queued_ns = c->request->received_ns,
         };
         return true;
 }
 
-/* Room for n images, and places in the queue for all of them. */
+/* Room for n images. */
 static bool reserve_jobs(struct classification *c, size_t n) {
         size_t n_classes = model_n_classes(backend_model(c->request->context->backends[c->model]));
         size_t n_predictions;
 
         c->params.top_k = MIN(c->params.top_k, n_classes);
-        if (n > c->n_places && !take_places(c, n - c->n_places))
-                return false;
         c->jobs = calloc(n, sizeof(*c->jobs));
         c->filenames = calloc(n, sizeof(*c->filenames));
         if (size_multiply(&n_predictions, n, MAX(c->params.top_k, (size_t)1)))
@@ -366,7 +397,7 @@ static bool collect_body(struct classification *c) {
 
 void classify_complete(struct request *request) {
         struct classification *c = request->state;
-        struct decode_pool *pool = request->context->decode_pool;
+        struct batcher *batcher = request->context->batcher;
         size_t n;
 
         if (request->body_size == 0) {
@@ -380,10 +411,13 @@ void classify_complete(struct request *request) {
 
         n = request->n_images = c->n_jobs;
         atomic_init(&c->n_left, n);
-        if (!request_suspend(request))
+        if (!enter(c))
                 return;
-        c->n_places = 0; /* each job leaves on its own now */
-        /* The request may be answered and gone as soon as its last image is put. */
+        if (!request_suspend(request)) {
+                leave(c);
+                return;
+        }
+        /* The request may be answered and gone as soon as its last image is submitted. */
         for (size_t i = 0; i < n; i++)
-                decode_pool_put(pool, &c->jobs[i]);
+                batcher_submit(batcher, &c->jobs[i]);
 }

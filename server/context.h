@@ -12,7 +12,6 @@ struct admission;
 struct backend;
 struct batcher;
 struct connections;
-struct decode_pool;
 struct lingering;
 struct log;
 struct metrics;
@@ -24,7 +23,6 @@ struct context {
         struct metrics *metrics;
         struct admission *admission;
         struct batcher *batcher;
-        struct decode_pool *decode_pool;
         struct connections *connections;
         struct lingering *linger;
         struct backend **backends; /* [options.n_models], complete once ready */

@@ -25,6 +25,8 @@
 #define SWALLOW_BYTES ((size_t)1 << 20)
 #define POOL_BYTES    ((size_t)32 << 10) /* of a connection; larger ones would come from mmap() each time */
 
+_Static_assert(HTTP_CONNECTION_BYTES >= 2 * POOL_BYTES, "a connection's pool, and its request and answer");
+
 struct http {
         struct context *context;
         struct MHD_Daemon **daemons;

@@ -14,6 +14,10 @@
 struct context;
 struct http;
 
+/* The most that a connection takes besides its request's body: the library's pool, our own structures, the
+ * request's target and headers, an answer of usual size. */
+#define HTTP_CONNECTION_BYTES ((size_t)80 << 10)
+
 /* Fails with ERROR_IO or ERROR_NO_MEMORY. */
 int http_new(struct http **ret_http, struct context *context, unsigned n_threads, struct error *error);
 

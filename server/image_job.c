@@ -1,5 +1,7 @@
 #include "server/image_job.h"
 
+#include <stdlib.h>
+
 static bool is_set(const atomic_bool *flag) {
         return flag && atomic_load_explicit(flag, memory_order_relaxed);
 }
@@ -19,6 +21,11 @@ bool image_job_dropped(struct image_job *job, uint64_t now_ns) {
                 return true;
         }
         return false;
+}
+
+void image_job_drop_pixels(struct image_job *job) {
+        free(job->pixels);
+        job->pixels = NULL;
 }
 
 void image_job_finish(struct image_job *job) {

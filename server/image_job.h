@@ -12,6 +12,7 @@
 
 #include "proto/classify.h"
 #include "proto/problem.h"
+#include "server/admission.h"
 #include "server/metrics.h"
 
 struct image_job;
@@ -35,7 +36,10 @@ struct image_job {
         size_t model;
         size_t top_k;
         uint64_t deadline_ns;
-        uint64_t sequence; /* set by the queues: equal deadlines stay in order of arrival */
+        uint64_t
+                order_ns; /* its place among others: the deadline, later for the later images of a request */
+        uint64_t sequence;          /* set by the queues: equals stay in order of arrival */
+        struct admission_cost cost; /* as expected */
 
         unsigned char *pixels;                   /* [H, W, 3], from decode to infer */
         struct classify_prediction *predictions; /* [top_k] room, the owner's */
@@ -52,6 +56,9 @@ struct image_job {
 
 /* True where the job is not worth going on with: sets outcome and problem then. */
 bool image_job_dropped(struct image_job *job, uint64_t now_ns);
+
+/* Gives back the memory of pixels that it may hold. */
+void image_job_drop_pixels(struct image_job *job);
 
 /* dequeued() and done() with the outcome that is set. */
 void image_job_finish(struct image_job *job);

@@ -44,7 +44,7 @@ static struct metrics_gauges read_gauges(struct context *context) {
                 /* Without the one that asks. */
                 .inflight_requests = atomic_load(&context->inflight_requests) - 1,
                 .queue_wait_estimate_s = admission_wait_s(context->admission),
-                .saturation_ratio = (double)(load.busy_threads + backlog) / (double)load.n_workers,
+                .saturation_ratio = (double)(load.busy_cores + backlog) / (double)load.cores,
         };
 }
 

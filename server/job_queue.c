@@ -1,20 +1,26 @@
 #include "server/job_queue.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/macros.h"
 #include "server/image_job.h"
 
 static bool before(const struct image_job *a, const struct image_job *b) {
-        if (a->deadline_ns != b->deadline_ns)
-                return a->deadline_ns < b->deadline_ns;
+        if (a->order_ns != b->order_ns)
+                return a->order_ns < b->order_ns;
         return a->sequence < b->sequence;
 }
 
-int job_queue_put(struct job_queue *queue, struct image_job *job, struct error *error) {
+/* There is room. */
+static void insert(struct job_queue *queue, struct image_job *job) {
         size_t i;
 
+        for (i = queue->n_jobs++; i > 0 && before(job, queue->jobs[(i - 1) / 2]); i = (i - 1) / 2)
+                queue->jobs[i] = queue->jobs[(i - 1) / 2];
+        queue->jobs[i] = job;
+}
+
+int job_queue_put(struct job_queue *queue, struct image_job *job, struct error *error) {
         if (queue->n_jobs == queue->capacity) {
                 size_t capacity = MAX(queue->capacity * 2, (size_t)64);
                 struct image_job **jobs = reallocarray(queue->jobs, capacity, sizeof(struct image_job *));
@@ -25,10 +31,7 @@ int job_queue_put(struct job_queue *queue, struct image_job *job, struct error *
                 queue->capacity = capacity;
         }
         job->sequence = queue->next_sequence++;
-
-        for (i = queue->n_jobs++; i > 0 && before(job, queue->jobs[(i - 1) / 2]); i = (i - 1) / 2)
-                queue->jobs[i] = queue->jobs[(i - 1) / 2];
-        queue->jobs[i] = job;
+        insert(queue, job);
         return 0;
 }
 
@@ -56,6 +59,16 @@ struct image_job *job_queue_take(struct job_queue *queue) {
         if (queue->n_jobs > 0)
                 queue->jobs[i] = last;
         return first;
+}
+
+void job_queue_sweep(struct job_queue *queue, bool (*is_kept)(struct image_job *job, void *argument),
+                     void *argument) {
+        size_t n = queue->n_jobs;
+
+        queue->n_jobs = 0;
+        for (size_t i = 0; i < n; i++)
+                if (is_kept(queue->jobs[i], argument))
+                        insert(queue, queue->jobs[i]);
 }
 
 void job_queue_release(struct job_queue *queue) {

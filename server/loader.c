@@ -12,8 +12,8 @@
 #include "server/admission.h"
 #include "server/backend.h"
 #include "server/batcher.h"
+#include "server/ceiling.h"
 #include "server/context.h"
-#include "server/decode_pool.h"
 #include "server/log.h"
 #include "server/metrics.h"
 
@@ -71,7 +71,7 @@ static int measure_all_threads(struct loader *loader, struct backend *backend, u
          * decides for as long as we run: only a team that does real harm is ruled out. */
         if (m.ratio < HARMFUL_RATIO)
                 m.ratio = MIN(m.ratio, EXPECTED_RATIO);
-        cost_table_set(costs, 1, context->n_cpus, m.ratio * cost_table_ms(costs, 1, 1));
+        cost_table_set_ratio(costs, 1, context->n_cpus, m.ratio);
         return 0;
 }
 
@@ -90,7 +90,7 @@ static int add_all_threads(struct loader *loader, struct backend *backend, struc
                 r = backend_keep(backend, error);
         if (r < 0)
                 return r;
-        cost_table_set(costs, 1, context->n_cpus, EXPECTED_RATIO * cost_table_ms(costs, 1, 1));
+        cost_table_set_ratio(costs, 1, context->n_cpus, EXPECTED_RATIO);
         return 0;
 }
 
@@ -102,7 +102,8 @@ static void look_again(struct loader *loader, size_t index) {
 
         if (cost_table_ms(&costs, 1, context->n_cpus) > 0 && context->n_cpus > 1 &&
             measure_all_threads(loader, context->backends[index], REPEAT_LATER, &costs, &error) == 0) {
-                batcher_set_costs(context->batcher, index, &costs);
+                batcher_set_ratio(context->batcher, index, 1, context->n_cpus,
+                                  cost_table_ms(&costs, 1, context->n_cpus) / cost_table_ms(&costs, 1, 1));
                 log_event(context->log, LOG_LEVEL_INFO, "measured again",
                           LOG_TEXT("model", model_name(backend_model(context->backends[index]))),
                           LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
@@ -258,10 +259,9 @@ static int load_model(struct loader *loader, size_t index, struct error *error) 
                 return r;
 
         batcher_set_costs(context->batcher, index, &costs);
-        decode_pool_set_model(context->decode_pool, index, model_preprocess(model));
         metrics_set_model(context->metrics, index, model_name(model), model_version(model),
                           model_precision(model));
-        admission_observe_infer(context->admission, (uint64_t)(cost_table_ms(&costs, 1, 1) * 1e6));
+        admission_set_infer(context->admission, index, (uint64_t)(cost_table_ms(&costs, 1, 1) * 1e6));
         log_event(context->log, LOG_LEVEL_INFO, "model loaded", LOG_TEXT("model", model_name(model)),
                   LOG_TEXT("version", model_version(model)), LOG_TEXT("precision", model_precision(model)),
                   LOG_TEXT("precision_why", model_precision_why(model)), LOG_TEXT("isa", cpu_isa()),
@@ -302,8 +302,7 @@ static int try_batch(struct loader *loader, size_t index, size_t batch, bool *re
         r = backend_keep(backend, error);
         if (r < 0)
                 return r;
-        cost_table_set(&costs, batch, 1, ms);
-        batcher_set_costs(context->batcher, index, &costs);
+        batcher_set_ratio(context->batcher, index, batch, 1, ratio);
         return 0;
 }
 
@@ -358,6 +357,7 @@ static void *run(void *argument) {
         }
         if (atomic_load(&loader->stopping))
                 return NULL;
+        ceiling_log(context);
         atomic_store_explicit(&context->ready, true, memory_order_release);
         notify(loader);
         for (size_t i = 0; i < context->options.n_models; i++)
@@ -366,6 +366,7 @@ static void *run(void *argument) {
                 tune(loader, i);
                 try_batches(loader, i);
         }
+        ceiling_log(context);
         log_event(context->log, LOG_LEVEL_INFO, "measured",
                   LOG_TEXT("outcome", atomic_load(&loader->stopping) ? "stopped" : "complete"));
         return NULL;

@@ -20,7 +20,7 @@
 #include "server/batcher.h"
 #include "server/connections.h"
 #include "server/context.h"
-#include "server/decode_pool.h"
+#include "server/cores.h"
 #include "server/http.h"
 #include "server/lifecycle.h"
 #include "server/lingering.h"
@@ -31,8 +31,6 @@
 #include "server/route.h"
 #include "server/worker.h"
 
-/* Bodies in flight, all together. */
-#define BODY_BUDGET_BYTES ((size_t)512 << 20)
 #define MALLOC_MMAP_BYTES (256 << 10)
 #define OTHER_FDS         128u /* what is open besides connections */
 #define NS_PER_S          1000000000u
@@ -46,6 +44,7 @@ const struct server_options SERVER_OPTIONS_DEFAULT = {
         .queue_images = 256,
         .max_connections = 4096,
         .max_body_bytes = (size_t)16 << 20,
+        .max_inflight_bytes = (size_t)256 << 20,
         .max_pixels = (size_t)64 << 20,
         .max_images = 64,
         .timeout_ms = 10000,
@@ -63,6 +62,7 @@ struct server {
         struct http *http;
         struct listener *listener;
         struct loader *loader;
+        struct cores *cores; /* NULL where their number was given */
         int signal_fd, wake_fd;
         sigset_t old_signals;
 };
@@ -147,10 +147,10 @@ static int build_engine_side(struct server *server, struct error *error) {
         int r;
 
         r = admission_new(&context->admission,
-                          &(struct admission_options){
-                                  .queue_images = options->queue_images,
-                                  .body_bytes = MAX(BODY_BUDGET_BYTES, 2 * options->max_body_bytes),
-                                  .n_cpus = context->n_cpus},
+                          &(struct admission_options){.queue_images = options->queue_images,
+                                                      .body_bytes = options->max_inflight_bytes,
+                                                      .cores = context->n_cpus,
+                                                      .n_models = options->n_models},
                           error);
         if (r < 0)
                 return r;
@@ -162,24 +162,14 @@ static int build_engine_side(struct server *server, struct error *error) {
                         error);
         if (r < 0)
                 return r;
-        r = decode_pool_new(&context->decode_pool,
-                            &(struct decode_pool_options){.n_threads = options->decode_threads
-                                                                               ? options->decode_threads
-                                                                               : context->n_cpus,
-                                                          .max_pixels = options->max_pixels,
-                                                          .exact = options->exact_decode,
-                                                          .admission = context->admission,
-                                                          .batcher = context->batcher,
-                                                          .n_models = options->n_models},
-                            error);
-        if (r < 0)
-                return r;
         context->backends = calloc(options->n_models, sizeof(struct backend *));
         if (!context->backends)
                 return error_no_memory(error);
         return worker_pool_new(&server->workers,
                                &(struct worker_options){.n_workers = context->n_cpus,
                                                         .max_batch = options->max_batch,
+                                                        .max_pixels = options->max_pixels,
+                                                        .exact = options->exact_decode,
                                                         .batcher = context->batcher,
                                                         .admission = context->admission,
                                                         .metrics = context->metrics,
@@ -264,6 +254,11 @@ static int build(struct server *server, struct error *error) {
         log_event(context->log, LOG_LEVEL_INFO, "listening", LOG_TEXT("version", SACCADE_VERSION),
                   LOG_TEXT("host", context->options.host),
                   LOG_COUNT("port", listener_port(server->listener)), LOG_COUNT("threads", context->n_cpus));
+        if (context->options.threads == 0) {
+                r = cores_new(&server->cores, context, error);
+                if (r < 0)
+                        return r;
+        }
         return loader_new(&server->loader, context, server->wake_fd, error);
 }
 
@@ -282,12 +277,12 @@ static void tear_down(struct server *server) {
         cancel_requests(context);
         if (server->http)
                 http_free(server->http);
+        if (server->cores)
+                cores_free(server->cores);
         if (server->loader)
                 loader_free(server->loader);
         if (context->batcher)
                 batcher_stop(context->batcher);
-        if (context->decode_pool)
-                decode_pool_free(context->decode_pool);
         if (server->workers)
                 worker_pool_free(server->workers);
         for (size_t i = 0; context->backends && i < context->options.n_models; i++)
@@ -321,6 +316,8 @@ int server_run(const struct server_options *options, struct error *error) {
                 return error_set(error, ERROR_INVALID,
                                  "a server needs a model, and batches of at least 1 image");
         server.context.options = *options;
+        server.context.options.max_inflight_bytes =
+                MAX(options->max_inflight_bytes, options->max_body_bytes);
         server.context.n_cpus = options->threads ? options->threads : cpu_count();
 
         r = build(&server, error);

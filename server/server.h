@@ -38,12 +38,13 @@ struct server_options {
         bool no_winograd;       /* see struct plan_options */
         enum precision precision;
         unsigned http_threads;   /* 0: chosen */
-        unsigned decode_threads; /* 0: chosen */
         size_t max_batch;        /* images; 1 turns batching off */
         unsigned batch_delay_ms; /* how long a free worker may wait for more images; 0: never */
         size_t queue_images;     /* images decoded or waiting to be; beyond it: 429 */
         size_t max_connections;
         size_t max_body_bytes;
+        size_t max_inflight_bytes; /* memory for the bodies of all requests together; no less than one body
+                                    */
         size_t max_pixels;         /* of one image */
         size_t max_images;         /* of one request */
         bool exact_decode;         /* no DCT scaling */

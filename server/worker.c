@@ -9,7 +9,7 @@
 #include "server/admission.h"
 #include "server/backend.h"
 #include "server/batcher.h"
-#include "server/decode_pool.h"
+#include "server/decode.h"
 #include "server/image_job.h"
 #include "server/metrics.h"
 
@@ -17,6 +17,7 @@ struct worker {
         struct worker_pool *pool;
         unsigned index;
         pthread_t thread;
+        struct image_decoder *decoder;
         struct image_job **jobs; /* [max_batch] */
         float *probabilities;    /* [n_classes], and the indices of the largest; both grow */
         size_t *indices;
@@ -29,10 +30,10 @@ struct worker_pool {
         unsigned n_started;
 };
 
-static void fail_jobs(const struct batch *batch, const char *text) {
-        for (size_t i = 0; i < batch->n_jobs; i++) {
-                batch->jobs[i]->outcome = METRICS_OUTCOME_INTERNAL;
-                problem_set(&batch->jobs[i]->problem, PROBLEM_INTERNAL, "inference failed: %s", text);
+static void fail_jobs(const struct work *work, const char *text) {
+        for (size_t i = 0; i < work->n_jobs; i++) {
+                work->jobs[i]->outcome = METRICS_OUTCOME_INTERNAL;
+                problem_set(&work->jobs[i]->problem, PROBLEM_INTERNAL, "inference failed: %s", text);
         }
 }
 
@@ -71,75 +72,92 @@ static void predict(struct worker *worker, struct backend *backend, struct image
         job->outcome = METRICS_OUTCOME_OK;
 }
 
-static int execute(struct worker *worker, struct backend *backend, const struct batch *batch,
+static int execute(struct worker *worker, struct backend *backend, const struct work *work,
                    const float **ret_output, struct error *error) {
         size_t bytes = backend_pixels_bytes(backend);
-        const unsigned char *pixels = batch->jobs[0]->pixels;
+        const unsigned char *pixels = work->jobs[0]->pixels;
         unsigned char *input;
         int r;
 
         r = reserve_classes(worker, model_n_classes(backend_model(backend)), error);
         if (r < 0)
                 return r;
-        if (batch->n_jobs > 1) {
-                input = backend_input(backend, worker->index, batch->n_jobs);
+        if (work->n_jobs > 1) {
+                input = backend_input(backend, worker->index, work->n_jobs);
                 if (!input)
-                        return error_set(error, ERROR_INTERNAL, "no plan for batch %zu", batch->n_jobs);
-                for (size_t i = 0; i < batch->n_jobs; i++)
-                        memcpy(input + i * bytes, batch->jobs[i]->pixels, bytes);
+                        return error_set(error, ERROR_INTERNAL, "no plan for batch %zu", work->n_jobs);
+                for (size_t i = 0; i < work->n_jobs; i++)
+                        memcpy(input + i * bytes, work->jobs[i]->pixels, bytes);
                 pixels = input;
         }
-        return backend_execute(backend, worker->index, batch->n_jobs, batch->threads, pixels, ret_output,
+        return backend_execute(backend, worker->index, work->n_jobs, work->threads, pixels, ret_output,
                                error);
 }
 
-static void run_batch(struct worker *worker, struct batch *batch) {
+static void run_batch(struct worker *worker, struct work *work) {
         const struct worker_options *options = &worker->pool->options;
-        struct backend *backend = options->backends[batch->model];
+        struct backend *backend = options->backends[work->model];
         size_t n_classes = model_n_classes(backend_model(backend));
         uint64_t start_ns = clock_ns(), duration_ns;
         struct error error = ERROR_NONE;
         const float *output = NULL;
         int r;
 
-        for (size_t i = 0; i < batch->n_jobs; i++) {
-                batch->jobs[i]->infer_start_ns = start_ns;
-                batch->jobs[i]->batch_size = batch->n_jobs;
-                batch->jobs[i]->ops->dequeued(batch->jobs[i]);
+        for (size_t i = 0; i < work->n_jobs; i++) {
+                work->jobs[i]->infer_start_ns = start_ns;
+                work->jobs[i]->batch_size = work->n_jobs;
+                work->jobs[i]->ops->dequeued(work->jobs[i]);
         }
-        r = execute(worker, backend, batch, &output, &error);
+        r = execute(worker, backend, work, &output, &error);
         duration_ns = clock_ns() - start_ns;
         if (r < 0)
-                fail_jobs(batch, error.text);
+                fail_jobs(work, error.text);
         else {
-                metrics_batch(options->metrics, batch->n_jobs);
-                /* An image alone on all CPUs costs what it costs there: nobody else wanted them. Only what
-                 * runs on one thread tells what an image costs when there is a queue. */
-                if (batch->threads == 1)
-                        admission_observe_infer(options->admission, duration_ns / batch->n_jobs);
+                double image_ms = batcher_observe(options->batcher, work->model, work->n_jobs, work->threads,
+                                                  (double)duration_ns / 1e6);
+
+                metrics_batch(options->metrics, work->n_jobs);
+                admission_set_infer(options->admission, work->model, (uint64_t)(image_ms * 1e6));
         }
-        for (size_t i = 0; i < batch->n_jobs; i++) {
-                struct image_job *job = batch->jobs[i];
+        for (size_t i = 0; i < work->n_jobs; i++) {
+                struct image_job *job = work->jobs[i];
 
                 if (r >= 0)
                         predict(worker, backend, job, output + i * n_classes);
-                decode_pool_drop_pixels(job);
+                image_job_drop_pixels(job);
                 job->infer_end_ns = clock_ns();
                 job->ops->done(job);
         }
 }
 
+static void decode(struct worker *worker, struct work *work) {
+        const struct worker_options *options = &worker->pool->options;
+        const struct image_options image_options = {.max_pixels = options->max_pixels,
+                                                    .exact = options->exact};
+        struct image_job *job = work->jobs[0];
+        const struct model *model = backend_model(options->backends[job->model]);
+
+        if (decode_job(worker->decoder, model_preprocess(model), &image_options, job)) {
+                admission_observe_decode(options->admission, job->size,
+                                         job->decode_end_ns - job->decode_start_ns);
+                return;
+        }
+        work->n_jobs = 0;
+        image_job_finish(job);
+}
+
 static void *run(void *argument) {
         struct worker *worker = argument;
         struct batcher *batcher = worker->pool->options.batcher;
-        struct batch batch = {.jobs = worker->jobs};
+        struct work work = {.jobs = worker->jobs};
 
-        while (batcher_take(batcher, worker->index, &batch)) {
-                if (batch.call)
-                        batch.call(batch.argument);
+        while (batcher_next(batcher, worker->index, &work)) {
+                if (work.kind == WORK_CALL)
+                        work.call(work.argument);
+                else if (work.kind == WORK_DECODE)
+                        decode(worker, &work);
                 else
-                        run_batch(worker, &batch);
-                batcher_release(batcher, worker->index);
+                        run_batch(worker, &work);
         }
         return NULL;
 }
@@ -153,6 +171,9 @@ static int worker_start(struct worker *worker, struct worker_pool *pool, unsigne
         worker->jobs = calloc(pool->options.max_batch, sizeof(struct image_job *));
         if (!worker->jobs)
                 return error_no_memory(error);
+        r = image_decoder_new(&worker->decoder, error);
+        if (r < 0)
+                return r;
         r = pthread_create(&worker->thread, NULL, run, worker);
         if (r != 0)
                 return error_set(error, ERROR_IO, "worker thread: %s", strerror(r));
@@ -190,6 +211,8 @@ void worker_pool_free(struct worker_pool *pool) {
         for (unsigned i = 0; i < pool->n_started; i++)
                 pthread_join(pool->workers[i].thread, NULL);
         for (unsigned i = 0; pool->workers && i < pool->options.n_workers; i++) {
+                if (pool->workers[i].decoder)
+                        image_decoder_free(pool->workers[i].decoder);
                 free(pool->workers[i].jobs);
                 free(pool->workers[i].probabilities);
                 free(pool->workers[i].indices);

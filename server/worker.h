@@ -1,9 +1,10 @@
 #pragma once
 /*
- * worker: threads that run the models on what the batcher gives them.
+ * worker: threads that decode images and run the models on them, as the batcher tells them.
  *
  * Worker 0 also does what batcher_call() asks, since it is the only one that may form an OpenMP team.
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -18,6 +19,8 @@ struct worker_pool;
 struct worker_options {
         unsigned n_workers;
         size_t max_batch;
+        size_t max_pixels;       /* of an image */
+        bool exact;              /* no DCT scaling */
         struct batcher *batcher; /* all outlive the pool */
         struct admission *admission;
         struct metrics *metrics;

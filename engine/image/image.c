@@ -37,6 +37,16 @@ int image_decoder_new(struct image_decoder **ret_decoder, struct error *error) {
         return 0;
 }
 
+size_t image_decoder_most_bytes(size_t max_pixels) {
+        size_t coefficients;
+
+        /* At most four components of 2 bytes a pixel. */
+        if (!size_multiply(&coefficients, max_pixels, 8))
+                coefficients = JPEG_MAX_COEFFICIENT_BYTES;
+        coefficients = MIN(coefficients, JPEG_MAX_COEFFICIENT_BYTES);
+        return coefficients + MIN(max_pixels, SIZE_MAX / 8) * 3 + 3 * DECODER_KEEP_BYTES;
+}
+
 void image_decoder_free(struct image_decoder *decoder) {
         if (!decoder)
                 return;

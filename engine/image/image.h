@@ -38,6 +38,10 @@ int image_decoder_new(struct image_decoder **ret_decoder, struct error *error);
 void image_decoder_free(struct image_decoder *decoder);
 DEFINE_CLEANUP(image_decoder)
 
+/* The most memory that a decoder takes for images of up to max_pixels: a progressive file's coefficients
+ * (see jpeg.h), a picture that has to be turned, and its rows. */
+size_t image_decoder_most_bytes(size_t max_pixels);
+
 /* The format by the first bytes, whatever a client called it. */
 enum image_format image_format_of(const void *bytes, size_t size);
 

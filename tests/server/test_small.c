@@ -2,7 +2,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "server/admission.h"
+#include <math.h>
+
 #include "server/cost_table.h"
 #include "server/image_job.h"
 #include "server/job_queue.h"
@@ -28,30 +29,63 @@ END_TEST
 START_TEST(the_largest_kept_batch_that_fits_is_taken) {
         struct cost_table costs = {0};
 
-        ck_assert_uint_eq(cost_table_batch(&costs, 8), 1); /* nothing is measured yet */
+        ck_assert_uint_eq(cost_table_batch(&costs, 8, INFINITY), 1); /* nothing is measured yet */
         cost_table_set(&costs, 1, 1, 10);
         cost_table_set(&costs, 1, 2, 6);
         cost_table_set(&costs, 4, 1, 20);
         cost_table_set(&costs, 8, 1, 35);
-        ck_assert_uint_eq(cost_table_batch(&costs, 0), 1);
-        ck_assert_uint_eq(cost_table_batch(&costs, 3), 1);
-        ck_assert_uint_eq(cost_table_batch(&costs, 7), 4);
-        ck_assert_uint_eq(cost_table_batch(&costs, 100), 8);
+        ck_assert_uint_eq(cost_table_batch(&costs, 0, INFINITY), 1);
+        ck_assert_uint_eq(cost_table_batch(&costs, 3, INFINITY), 1);
+        ck_assert_uint_eq(cost_table_batch(&costs, 7, INFINITY), 4);
+        ck_assert_uint_eq(cost_table_batch(&costs, 100, INFINITY), 8);
+        ck_assert_uint_eq(cost_table_batch(&costs, 100, 34), 4); /* in less time */
+        ck_assert_uint_eq(cost_table_batch(&costs, 100, 1), 1);
+        ck_assert_double_eq_tol(cost_table_image_ms(&costs), 35.0 / 8, 1e-9);
 }
 END_TEST
 
 START_TEST(one_image_alone_uses_the_threads_that_were_fastest) {
         struct cost_table costs = {0};
 
-        ck_assert_uint_eq(cost_table_threads(&costs), 1);
+        ck_assert_uint_eq(cost_table_threads(&costs, 4), 1);
         cost_table_set(&costs, 1, 1, 10);
-        ck_assert_uint_eq(cost_table_threads(&costs), 1);
+        ck_assert_uint_eq(cost_table_threads(&costs, 4), 1);
         cost_table_set(&costs, 1, 4, 12);
-        ck_assert_uint_eq(cost_table_threads(&costs), 1);
+        ck_assert_uint_eq(cost_table_threads(&costs, 4), 1);
         cost_table_set(&costs, 1, 4, 3);
-        ck_assert_uint_eq(cost_table_threads(&costs), 4);
+        ck_assert_uint_eq(cost_table_threads(&costs, 4), 4);
+        ck_assert_uint_eq(cost_table_threads(&costs, 2), 1); /* no more than there are cores */
         ck_assert_double_eq(cost_table_ms(&costs, 1, 4), 3);
         ck_assert_double_eq(cost_table_ms(&costs, 2, 1), 0);
+}
+END_TEST
+
+START_TEST(costs_follow_real_runs) {
+        struct cost_table costs = {0};
+
+        cost_table_set(&costs, 1, 1, 10);
+        ck_assert(cost_table_set_ratio(&costs, 4, 1, 3));
+        ck_assert(cost_table_set_ratio(&costs, 1, 2, 0.6));
+        ck_assert_double_eq_tol(cost_table_ms(&costs, 4, 1), 30, 1e-9);
+        for (unsigned i = 0; i < 500; i++)
+                cost_table_observe(&costs, 1, 1, 20); /* a neighbour has come */
+        ck_assert_double_eq_tol(cost_table_ms(&costs, 1, 1), 20, 0.1);
+        ck_assert_double_eq_tol(cost_table_ms(&costs, 4, 1), 60, 1); /* never run, the same slowdown */
+        ck_assert_double_eq_tol(cost_table_ms(&costs, 1, 2), 6, 1e-9);
+        cost_table_observe(&costs, 1, 1, 1e9); /* the process was stopped */
+        ck_assert_double_le(cost_table_ms(&costs, 1, 1), 40);
+        for (unsigned i = 0; i < 500; i++)
+                cost_table_observe(&costs, 4, 1, 70); /* four are no longer worth it */
+        ck_assert_uint_eq(cost_table_batch(&costs, 8, INFINITY), 4);
+        for (unsigned i = 0; i < 20; i++)
+                cost_table_observe(&costs, 1, 1, 10);
+        ck_assert_uint_eq(cost_table_batch(&costs, 8, INFINITY), 1);
+        for (unsigned i = 0; i < 500; i++)
+                cost_table_observe(&costs, 1, 1, 10); /* the neighbour has gone: worth a try again */
+        ck_assert_uint_eq(cost_table_batch(&costs, 8, INFINITY), 4);
+        cost_table_observe(&costs, 16, 1, 1); /* not in the table */
+        ck_assert_double_eq(cost_table_ms(&costs, 16, 1), 0);
+        ck_assert(!cost_table_set_ratio(&(struct cost_table){0}, 4, 1, 3));
 }
 END_TEST
 
@@ -65,7 +99,7 @@ START_TEST(a_full_cost_table_takes_no_more) {
 }
 END_TEST
 
-START_TEST(jobs_come_by_deadline_then_by_arrival) {
+START_TEST(jobs_come_in_order_then_by_arrival) {
         static const uint64_t deadlines[] = {5, 3, 9, 3, 1, 5, 3, 8, 2, 3};
         struct image_job jobs[ARRAY_SIZE(deadlines) * 100];
         struct job_queue queue = {0};
@@ -73,55 +107,17 @@ START_TEST(jobs_come_by_deadline_then_by_arrival) {
 
         ck_assert_ptr_null(job_queue_take(&queue));
         for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
-                jobs[i] = (struct image_job){.deadline_ns = deadlines[i % ARRAY_SIZE(deadlines)], .size = i};
+                jobs[i] = (struct image_job){.order_ns = deadlines[i % ARRAY_SIZE(deadlines)], .size = i};
                 ck_assert_int_eq(job_queue_put(&queue, &jobs[i], NULL), 0);
         }
         for (size_t i = 0; i < ARRAY_SIZE(jobs); i++, before = job) {
                 ck_assert_ptr_eq(job_queue_first(&queue), job = job_queue_take(&queue));
                 if (before)
-                        ck_assert(before->deadline_ns < job->deadline_ns ||
-                                  (before->deadline_ns == job->deadline_ns && before->size < job->size));
+                        ck_assert(before->order_ns < job->order_ns ||
+                                  (before->order_ns == job->order_ns && before->size < job->size));
         }
         ck_assert_ptr_null(job_queue_first(&queue));
         job_queue_release(&queue);
-}
-END_TEST
-
-START_TEST(places_are_bounded_and_come_back) {
-        _cleanup_(admission_freep) struct admission *admission = NULL;
-        const struct admission_options options = {.queue_images = 4, .body_bytes = 100, .n_cpus = 2};
-
-        ck_assert_int_eq(admission_new(&admission, &options, NULL), 0);
-        ck_assert(admission_enter(admission, 3));
-        ck_assert(!admission_enter(admission, 2)); /* all or none */
-        ck_assert(!admission_enter(admission, SIZE_MAX));
-        ck_assert(admission_enter(admission, 1));
-        ck_assert_uint_eq(admission_images(admission), 4);
-        admission_leave(admission, 4);
-        ck_assert(admission_enter(admission, 4));
-        ck_assert(admission_hold(admission, 100));
-        ck_assert(!admission_hold(admission, 1));
-        admission_release(admission, 50);
-        ck_assert(admission_hold(admission, 50));
-}
-END_TEST
-
-START_TEST(the_wait_is_what_is_queued_times_its_cost) {
-        _cleanup_(admission_freep) struct admission *admission = NULL;
-        const struct admission_options options = {.queue_images = 1000, .body_bytes = 1, .n_cpus = 2};
-
-        ck_assert_int_eq(admission_new(&admission, &options, NULL), 0);
-        ck_assert_uint_eq(admission_retry_after_s(admission), 1); /* never 0 */
-        admission_observe_infer(admission, 90000000);
-        admission_observe_decode(admission, 10000000);
-        ck_assert_double_eq(admission_wait_s(admission), 0);
-        admission_enter(admission, 100);
-        ck_assert_double_eq_tol(admission_wait_s(admission), 5, 1e-6); /* 100 * (90 + 10) ms / 2 */
-        admission_enter(admission, 1);
-        ck_assert_uint_eq(admission_retry_after_s(admission), 6); /* 5.05 s, rounded up */
-        for (unsigned i = 0; i < 200; i++)
-                admission_observe_infer(admission, 10000000);
-        ck_assert_double_eq_tol(admission_wait_s(admission), 1.01, 0.01); /* it follows what is measured */
 }
 END_TEST
 
@@ -221,10 +217,9 @@ int main(void) {
         tcase_add_test(tests, a_batch_pays_where_each_image_is_faster);
         tcase_add_test(tests, the_largest_kept_batch_that_fits_is_taken);
         tcase_add_test(tests, one_image_alone_uses_the_threads_that_were_fastest);
+        tcase_add_test(tests, costs_follow_real_runs);
         tcase_add_test(tests, a_full_cost_table_takes_no_more);
-        tcase_add_test(tests, jobs_come_by_deadline_then_by_arrival);
-        tcase_add_test(tests, places_are_bounded_and_come_back);
-        tcase_add_test(tests, the_wait_is_what_is_queued_times_its_cost);
+        tcase_add_test(tests, jobs_come_in_order_then_by_arrival);
         tcase_add_test(tests, ids_are_taken_where_they_are_harmless);
         tcase_add_test(tests, made_ids_differ_and_sort_by_time);
         tcase_add_test(tests, traceparent_is_checked);
