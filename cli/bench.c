@@ -23,7 +23,7 @@ struct bench_values {
         double seconds;
         size_t batch;
         int precision;
-        unsigned threads;
+        unsigned threads, streams;
         bool json, exact;
         struct tune_values tune;
 };
@@ -50,9 +50,15 @@ static const struct option bench_options[] = {
          .argument = "DIR",
          .type = OPTION_STRING,
          .offset = offsetof(struct bench_values, images),
-         .help = "measure decoding and inference together: as many threads as --threads says, each decodes "
-                 "a batch "
-                 "of the JPEGs of this directory and runs it on one CPU"},
+         .help = "measure decoding and inference together: each stream decodes a batch of the JPEGs of this "
+                 "directory and then runs it"},
+        {.name = "streams",
+         .argument = "N",
+         .type = OPTION_UNSIGNED,
+         .max = COMMON_MAX_THREADS,
+         .offset = offsetof(struct bench_values, streams),
+         .help = "with --images: batches under way at the same time, which share --threads; 1: one after "
+                 "another, as a server has them that is asked by one client; 0: one for each thread"},
         {.name = "exact",
          .type = OPTION_BOOL,
          .offset = offsetof(struct bench_values, exact),
@@ -197,7 +203,9 @@ static int bench(const struct bench_values *v, struct error *error) {
         _cleanup_(plan_freep) struct plan *plan = NULL;
         _cleanup_(tuning_freep) struct tuning *tuning = NULL;
         unsigned threads = v->threads > 0 ? v->threads : cpu_count();
-        struct plan_options options = {.batch = v->batch, .threads = v->images ? 1 : threads};
+        unsigned streams = v->streams > 0 ? MIN(v->streams, threads) : threads;
+        struct plan_options options = {.batch = v->batch,
+                                       .threads = v->images ? threads / streams : threads};
         struct bench_result result = {0};
         int r;
 
@@ -210,7 +218,7 @@ static int bench(const struct bench_values *v, struct error *error) {
         if (r < 0)
                 return r;
         if (v->images)
-                r = bench_images(&result, v->images, v->seconds, v->exact, threads, model, plan, error);
+                r = bench_images(&result, v->images, v->seconds, v->exact, streams, model, plan, error);
         else
                 r = bench_noise(&result, v, model, plan, error);
         if (r < 0)

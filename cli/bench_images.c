@@ -106,9 +106,10 @@ struct images_job {
         atomic_uint_fast64_t end_ns; /* 0: the first lane has not begun */
         pthread_mutex_t lock;        /* what follows; taken once a batch, a thousandth of its time */
         pthread_cond_t changed;
-        size_t n_lanes, n_finished;
-        uint64_t first_ns, last_ns, decode_ns;
+        size_t n_finished;
+        uint64_t decode_ns;
         size_t n_images;
+        double images_per_s; /* of all lanes */
         struct durations durations;
         struct error error;
 };
@@ -131,17 +132,20 @@ static int one_batch(struct images_job *job, struct lane *lane, uint64_t *ret_de
         return lane_execute(lane, error);
 }
 
-/* One lane until the time is over or something failed; the first batch warms up and is not counted. */
+/* One lane until the time is over or something failed; the first batch warms up and is not counted. Lanes
+ * neither begin nor end together: each has a rate of its own, from its first counted batch to its last, and
+ * all lanes together do the sum. Over one span for all, each would seem idle for the half of a batch at both
+ * ends. */
 static int lane_loop(struct images_job *job, struct lane *lane, struct error *error) {
-        uint64_t decode_ns, started, now, expected = 0;
+        uint64_t decode_ns, begun, started, now, expected = 0;
+        size_t n_images = 0;
         int r;
 
         r = one_batch(job, lane, &decode_ns, error);
         if (r < 0)
                 return r;
-        now = clock_ns();
-        if (atomic_compare_exchange_strong(&job->end_ns, &expected, now + job->duration_ns))
-                job->first_ns = now;
+        begun = now = clock_ns();
+        atomic_compare_exchange_strong(&job->end_ns, &expected, now + job->duration_ns);
         while (now < atomic_load(&job->end_ns)) {
                 started = now;
                 r = one_batch(job, lane, &decode_ns, error);
@@ -153,11 +157,15 @@ static int lane_loop(struct images_job *job, struct lane *lane, struct error *er
                 r = durations_add(&job->durations, now - started);
                 job->decode_ns += decode_ns;
                 job->n_images += plan_batch(lane->plan);
-                job->last_ns = MAX(job->last_ns, now);
                 pthread_mutex_unlock(&job->lock);
                 if (r < 0)
                         return error_no_memory(error);
+                n_images += plan_batch(lane->plan);
         }
+        pthread_mutex_lock(&job->lock);
+        if (n_images > 0)
+                job->images_per_s += (double)n_images * 1e3 / clock_ms_between(begun, now);
+        pthread_mutex_unlock(&job->lock);
         return 0;
 }
 
@@ -228,7 +236,7 @@ int bench_images(struct bench_result *ret_result, const char *directory, double 
 
         *ret_result = (struct bench_result){
                 .statistics = statistics_of(job.durations.values_ns, job.durations.n),
-                .images_per_s = (double)job.n_images * 1e3 / clock_ms_between(job.first_ns, job.last_ns),
+                .images_per_s = job.images_per_s,
                 .runs = job.durations.n,
                 .decode_ms = (double)job.decode_ns / 1e6 / (double)job.n_images,
                 .n_files = files.n,

@@ -365,6 +365,13 @@ class Classify(WithDirectory):
         self.assertGreater(bench["decode_ms"], 0)
         self.assertLess(bench["decode_ms"], bench["median_ms"])
 
+    def test_bench_images_in_one_stream_does_one_after_another(self):
+        shutil.copy(PHOTOGRAPH, self.directory / "a.jpg")
+        result = run("bench", "--images", str(self.directory), "--seconds", "0.3", "--streams", "1", "--batch", "2", "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        bench = json.loads(result.stdout.decode().splitlines()[-1])
+        self.assertAlmostEqual(bench["images_per_s"] * bench["mean_ms"], 2000, delta=1)
+
     def test_bench_images_needs_images(self):
         result = run("bench", "--images", str(self.directory))
         self.assertEqual(result.returncode, 1)
