@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/location.h"
 #include "engine/origin.h"
 
 static const char *entry_find(const Onnx__TensorProto *proto, const char *key) {
@@ -27,17 +28,6 @@ static int number_read(uint64_t *ret_number, const char *text, const char *key, 
                 return error_set(error, ERROR_INVALID, "external data: %s '%s' is not a number", key, text);
         *ret_number = number;
         return 0;
-}
-
-static bool location_is_inside(const char *location) {
-        for (const char *p = location; *p;) {
-                size_t n = strcspn(p, "/");
-
-                if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
-                        return false;
-                p += n + (p[n] == '/');
-        }
-        return location[0] != '\0' && strchr(location, '\\') == NULL;
 }
 
 /* A link among the folders of location would leave the directory as well as "..". */

@@ -24,6 +24,7 @@ struct model {
         struct graph *as_read; /* of a quantised file whose precision is open, for float32; else NULL */
         struct weights *weights;
         const char *name, *output_name;
+        const char *directory; /* NULL: none */
         struct version *version;
         struct preprocess preprocess;
         const char *const *labels;
@@ -118,7 +119,9 @@ static int model_build(struct model **ret_model, struct source *onnx, const stru
         if (!model->pool)
                 return error_no_memory(error);
         model->name = pool_string(model->pool, name);
-        if (!model->name)
+        if (directory)
+                model->directory = pool_string(model->pool, directory);
+        if (!model->name || (directory && !model->directory))
                 return error_no_memory(error);
         model->preprocess = PREPROCESS_IMAGENET;
 
@@ -268,6 +271,10 @@ void model_free(struct model *model) {
 
 const char *model_name(const struct model *model) {
         return model->name;
+}
+
+const char *model_directory(const struct model *model) {
+        return model->directory;
 }
 
 int model_identify(const struct model *model, struct error *error) {

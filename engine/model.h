@@ -64,6 +64,9 @@ DEFINE_CLEANUP(model)
 
 const char *model_name(const struct model *model);
 
+/* Where the file lies, and others beside it; NULL for a model that came from memory. */
+const char *model_directory(const struct model *model);
+
 /*
  * The version: the first 12 hexadecimal digits of the SHA-256 of model.onnx. Hashing takes as long as making
  * a plan, so it is done when the version is first asked for, and takes the calling thread that time.
