@@ -52,6 +52,10 @@ static const struct option serve_options[] = {
          .offset = offsetof(struct serve_values, models),
          .help = "model.onnx or its directory; may be repeated, the first one is the default of requests",
          .default_text = "the embedded EfficientNet-Lite0"},
+        {.name = "model-control",
+         .type = OPTION_BOOL,
+         .offset = SERVER(model_control),
+         .help = "clients may load and unload models: POST /v2/repository/models/NAME/load or /unload"},
         OPTION_ROW_PRECISION(struct serve_values),
         {.name = "threads",
          .argument = "N",
@@ -297,10 +301,9 @@ const struct command COMMAND_SERVE = {
         .name = "serve",
         .summary = "answer POST /v1/classify over HTTP",
         .description = "Serves one or several models until SIGTERM or SIGINT, then drains: readiness turns "
-                       "503, what "
-                       "was accepted is answered, and the exit status is 0. Logs go to stderr. TIME is "
-                       "written 500ms, "
-                       "5s or 2m, SIZE 512K, 64M or 1G.",
+                       "503, what was accepted is answered, and the exit status is 0. SIGHUP loads all "
+                       "models again; one that is bad leaves the old one serving. Logs go to stderr. TIME "
+                       "is written 500ms, 5s or 2m, SIZE 512K, 64M or 1G.",
         .example = "saccade serve --listen 127.0.0.1:8080 --model resnet50=models/resnet50.onnx\n"
                    "curl --data-binary @cat.jpg http://127.0.0.1:8080/v1/classify?top_k=3\n",
         .options = serve_options,

@@ -1,5 +1,7 @@
 #include "proto/models.h"
 
+#include <time.h>
+
 #include "base/macros.h"
 #include "proto/json.h"
 
@@ -37,11 +39,42 @@ static bool add_cost_table(cJSON *object, const struct models_entry *entry) {
         return true;
 }
 
+static bool add_time(cJSON *object, const char *key, int64_t seconds) {
+        time_t t = (time_t)seconds;
+        struct tm tm;
+        char text[32];
+
+        if (!gmtime_r(&t, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+                return false;
+        return json_add_text(object, key, text);
+}
+
+static bool add_state(cJSON *object, const struct models_entry *entry) {
+        const struct models_load *load = &entry->last_load;
+        cJSON *last;
+
+        if (!json_add_text(object, "state",
+                           entry->is_loaded    ? "ready"
+                           : entry->is_loading ? "loading"
+                                               : "unloaded") ||
+            !json_add_size(object, "generation", entry->generation) ||
+            (entry->is_loaded && !add_time(object, "loaded_at", entry->loaded_at)))
+                return false;
+        if (!load->outcome)
+                return true;
+        last = json_add_object(object, "last_load");
+        return last && json_add_text(last, "outcome", load->outcome) && add_time(last, "at", load->at) &&
+               (!*load->error || json_add_text(last, "error", load->error));
+}
+
 static cJSON *entry_json(const struct models_entry *entry, bool with_labels) {
         _cleanup_(json_deletep) cJSON *object = cJSON_CreateObject();
 
-        if (!object || !json_add_text(object, "name", entry->name) ||
-            !json_add_text(object, "version", entry->version) ||
+        if (!object || !json_add_text(object, "name", entry->name) || !add_state(object, entry))
+                return NULL;
+        if (!entry->is_loaded)
+                return steal_ptr(&object);
+        if (!json_add_text(object, "version", entry->version) ||
             !json_add_text(object, "precision", entry->precision) ||
             !json_add_text(object, "precision_why", entry->precision_why) || !add_input(object, entry) ||
             !json_add_size(object, "n_classes", entry->n_classes))

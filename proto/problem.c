@@ -16,6 +16,7 @@ struct problem_kind {
 
 static const struct problem_kind kinds[PROBLEM_TYPE_MAX] = {
         [PROBLEM_MALFORMED] = {400, "malformed-request", "Malformed request"},
+        [PROBLEM_MODEL_NOT_LOADED] = {400, "model-not-loaded", "Model not loaded"},
         [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "Unauthorized"},
         [PROBLEM_NOT_FOUND] = {404, "not-found", "Not found"},
         [PROBLEM_METHOD] = {405, "method-not-allowed", "Method not allowed"},
@@ -54,6 +55,7 @@ void problem_set(struct problem *problem, enum problem_type type, const char *fo
 
         problem->type = type;
         problem->instance = NULL;
+        problem->has_protocol_error = false;
         va_start(args, format);
         n = vsnprintf(problem->detail, sizeof(problem->detail), format, args);
         va_end(args);
@@ -79,6 +81,8 @@ cJSON *problem_json_new(const struct problem *problem) {
             !json_add_text(object, "detail", problem->detail))
                 return NULL;
         if (problem->instance && !json_add_text(object, "instance", problem->instance))
+                return NULL;
+        if (problem->has_protocol_error && !json_add_text(object, "error", problem->detail))
                 return NULL;
         return steal_ptr(&object);
 }

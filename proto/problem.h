@@ -8,12 +8,14 @@
  *
  * Plain values without ownership: the strings are borrowed, detail is inside. Thread safe.
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
 
 enum problem_type {
         PROBLEM_MALFORMED,         /* 400 */
+        PROBLEM_MODEL_NOT_LOADED,  /* 400, as the model repository protocol wants it */
         PROBLEM_UNAUTHORIZED,      /* 401 */
         PROBLEM_NOT_FOUND,         /* 404 */
         PROBLEM_METHOD,            /* 405 */
@@ -37,6 +39,8 @@ struct problem {
         enum problem_type type;
         char detail[512];     /* what is wrong and what to change; UTF-8 */
         const char *instance; /* the request id, or NULL */
+        /* Gives the detail as "error" too, where clients of the Open Inference Protocol look for it. */
+        bool has_protocol_error;
 };
 
 /* What is no type at all is told as PROBLEM_INTERNAL. */
@@ -44,7 +48,8 @@ int problem_status(enum problem_type type);        /* 404 */
 const char *problem_title(enum problem_type type); /* "Not found" */
 const char *problem_slug(enum problem_type type);  /* "not-found"; a metric label too */
 
-/* Sets type and detail, and instance to NULL. A longer text is cut between characters, and ends in "...". */
+/* Sets type and detail, and the rest to nothing. A longer text is cut between characters, and ends in "...".
+ */
 void problem_set(struct problem *problem, enum problem_type type, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 

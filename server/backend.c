@@ -149,10 +149,11 @@ static int seat_init(struct seat *seat, const struct backend *backend, const str
         return 0;
 }
 
-int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct error *error) {
+int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct tuning *tuning,
+                 struct error *error) {
         const struct plan_options options = {.batch = batch,
                                              .threads = threads,
-                                             .tuning = backend->options.tuning,
+                                             .tuning = tuning,
                                              .no_winograd = backend->options.no_winograd};
         _cleanup_(variant_freep) struct variant *variant = NULL;
         int r;
@@ -218,7 +219,9 @@ void backend_discard(struct backend *backend) {
                 variant_free(steal_ptr(&backend->candidate));
 }
 
-/* The current variant, for the loader: nobody else replaces one. */
+/* The current variant, NULL where there is none. It may be used by the loader alone: nobody else replaces
+ * one.
+ */
 static struct variant *find_variant(struct backend *backend, size_t batch, unsigned threads) {
         struct variant *variant;
         size_t i;
@@ -345,6 +348,23 @@ int backend_compare(struct backend *backend, size_t batch, unsigned threads, uns
         return 0;
 }
 
+int backend_try(struct backend *backend, const unsigned char *pixels, float *probabilities,
+                struct error *error) {
+        _cleanup_(trial_release) struct trial trial = {0};
+        const struct variant *variant = find_variant(backend, 1, 1);
+        int r;
+
+        if (!variant)
+                return error_set(error, ERROR_INTERNAL, "no plan for one image");
+        r = trial_init(&trial, backend, variant, error);
+        if (r >= 0)
+                r = run_execute(trial.run, pixels, trial.output, error);
+        if (r < 0)
+                return r;
+        plan_probabilities(variant->plan, trial.output, probabilities);
+        return 0;
+}
+
 const struct model *backend_model(const struct backend *backend) {
         return backend->model;
 }
@@ -359,6 +379,10 @@ size_t backend_pixels_bytes(const struct backend *backend) {
 
 const char *const *backend_labels(const struct backend *backend) {
         return backend->labels;
+}
+
+bool backend_has_batch(struct backend *backend, size_t batch) {
+        return find_variant(backend, batch, 1) != NULL;
 }
 
 unsigned char *backend_input(struct backend *backend, unsigned worker, size_t batch) {

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * backend: a loaded model with its plans, for all workers.
+ * backend: a loaded model with its plans, for all workers. The registry says which one is served.
  *
  * One thread, the loader, opens it, adds plans and replaces them by better ones, while the workers may
  * execute those that were kept before. Each worker has a run of its own for each plan. A plan that was
@@ -17,10 +17,9 @@
 
 struct backend;
 
-/* What plans are made with; tuning is borrowed. */
+/* What plans are made with. */
 struct backend_options {
         unsigned n_workers;
-        struct tuning *tuning;
         bool no_winograd;
         enum precision precision;
 };
@@ -31,9 +30,11 @@ int backend_open(struct backend **ret_backend, const struct server_model *source
 void backend_free(struct backend *backend);
 DEFINE_CLEANUP(backend)
 
-/* Builds the plan for batch and threads as a candidate, in place of the last one. Fails with the errors of
- * plan_new(), and with ERROR_LIMIT when there are too many plans. */
-int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct error *error);
+/* Builds the plan for batch and threads as a candidate, in place of the last one, by what was measured;
+ * tuning is borrowed for the call. Fails with the errors of plan_new(), and with ERROR_LIMIT when there are
+ * too many plans. */
+int backend_plan(struct backend *backend, size_t batch, unsigned threads, struct tuning *tuning,
+                 struct error *error);
 
 /* Keeps the candidate, in place of an older one for as many images and threads: gives each worker what it
  * needs to run it, only worker 0 where threads > 1. Fails with the errors of run_new(). */
@@ -51,12 +52,20 @@ int backend_measure(struct backend *backend, size_t batch, unsigned threads, uns
 int backend_compare(struct backend *backend, size_t batch, unsigned threads, unsigned n_pairs,
                     const atomic_bool *stop, double *ret_ratio, struct error *error);
 
+/* Runs one image [H, W, 3] on the plan for one thread, on the calling thread and in memory of its own:
+ * probabilities [classes], see plan_probabilities(). */
+int backend_try(struct backend *backend, const unsigned char *pixels, float *probabilities,
+                struct error *error);
+
 const struct model *backend_model(const struct backend *backend);
 struct model *backend_model_to_tune(struct backend *backend); /* for tuner_run() */
 size_t backend_pixels_bytes(const struct backend *backend);   /* of one image, [H, W, 3] */
 
 /* The labels as the proto layer wants them, model_n_classes() strings; NULL where the model has none. */
 const char *const *backend_labels(const struct backend *backend);
+
+/* Whether workers have a plan for batch images on one thread. */
+bool backend_has_batch(struct backend *backend, size_t batch);
 
 /* Room for a batch, [N, H, W, 3], this worker's own until it executes that; NULL where there is no such
  * plan. */

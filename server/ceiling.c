@@ -8,6 +8,7 @@
 #include "server/http.h"
 #include "server/log.h"
 #include "server/process_stats.h"
+#include "server/registry.h"
 
 struct ceiling ceiling_of(const struct server_options *options, unsigned n_cores, uint64_t loaded_bytes,
                           size_t pixel_bytes) {
@@ -30,8 +31,14 @@ void ceiling_log(const struct context *context) {
         size_t pixel_bytes = 0;
         struct ceiling c;
 
-        for (size_t i = 0; i < context->options.n_models; i++)
-                pixel_bytes = MAX(pixel_bytes, backend_pixels_bytes(context->backends[i]));
+        for (size_t i = 0; i < registry_n_slots(context->registry); i++) {
+                struct generation *generation = registry_acquire(context->registry, i);
+
+                if (!generation)
+                        continue;
+                pixel_bytes = MAX(pixel_bytes, backend_pixels_bytes(generation_backend(generation)));
+                registry_release(context->registry, generation);
+        }
         c = ceiling_of(&context->options, context->n_cpus, process_stats_read().resident_bytes, pixel_bytes);
         log_event(context->log, LOG_LEVEL_INFO, "memory ceiling", LOG_COUNT("total_bytes", c.total_bytes),
                   LOG_COUNT("loaded_bytes", c.loaded_bytes), LOG_COUNT("body_bytes", c.body_bytes),

@@ -17,12 +17,14 @@
 #include "server/context.h"
 #include "server/image_job.h"
 #include "server/metrics.h"
+#include "server/registry.h"
 #include "server/request.h"
 
 struct classification {
         struct request *request;
         struct classify_params params;
-        size_t model;
+        size_t model;                  /* the slot */
+        struct generation *generation; /* what it serves; held until the answer is made */
         uint64_t deadline_ns;
         struct admission_ticket ticket;
         struct multipart *multipart;
@@ -33,12 +35,18 @@ struct classification {
         atomic_size_t n_left;
 };
 
+static void drop_generation(struct classification *c) {
+        if (c->generation)
+                registry_release(c->request->context->registry, steal_ptr(&c->generation));
+}
+
 static void classification_free(struct classification *c) {
         admission_forget(c->request->context->admission, &c->ticket);
         for (size_t i = 0; c->jobs && i < c->n_jobs; i++)
                 image_job_drop_pixels(&c->jobs[i]);
         if (c->multipart)
                 multipart_free(c->multipart);
+        drop_generation(c);
         free(c->jobs);
         free(c->filenames);
         free(c->predictions);
@@ -81,22 +89,26 @@ static bool check_content_type(struct request *request) {
 }
 
 static bool find_model(struct classification *c) {
-        struct context *context = c->request->context;
+        struct registry *registry = c->request->context->registry;
 
-        if (!*c->params.model) {
-                c->model = 0;
-                return true;
+        if (*c->params.model && !registry_find(registry, c->params.model, &c->model)) {
+                request_refuse(
+                        c->request, PROBLEM_NOT_FOUND,
+                        "there is no model \"%s\" here; GET /v1/models lists those there are, and without "
+                        "\"model\" it is \"%s\"",
+                        c->params.model, registry_name(registry, 0));
+                return false;
         }
-        for (size_t i = 0; i < context->options.n_models; i++)
-                if (strcmp(model_name(backend_model(context->backends[i])), c->params.model) == 0) {
-                        c->model = i;
-                        return true;
-                }
-        request_refuse(c->request, PROBLEM_NOT_FOUND,
-                       "there is no model \"%s\" here; GET /v1/models lists those there are, and without "
-                       "\"model\" it is \"%s\"",
-                       c->params.model, model_name(backend_model(context->backends[0])));
-        return false;
+        c->generation = registry_acquire(registry, c->model);
+        if (!c->generation)
+                request_refuse(c->request, PROBLEM_NOT_READY,
+                               "the model \"%s\" is not loaded now; GET /v1/models lists those that are",
+                               registry_name(registry, c->model));
+        return c->generation;
+}
+
+static struct backend *backend_of(const struct classification *c) {
+        return generation_backend(c->generation);
 }
 
 static bool parse_params(struct classification *c) {
@@ -203,7 +215,7 @@ static struct classify_latency latency_of(const struct image_job *job, const str
 
 static void answer(struct classification *c, const struct image_job *last, struct classify_latency latency) {
         const struct request *request = c->request;
-        const struct model *model = backend_model(request->context->backends[c->model]);
+        const struct model *model = backend_model(backend_of(c));
         _cleanup_(freep) struct classify_result *results = calloc(c->n_jobs, sizeof(*results));
         _cleanup_(freep) char(*ids)[24] = calloc(c->n_jobs, sizeof(*ids));
         struct classify_answer message = {
@@ -272,6 +284,7 @@ static void finish(struct classification *c, const struct image_job *last, uint6
                 reply_problem(&request->reply, &problem);
         } else
                 answer(c, last, latency);
+        drop_generation(c);
 
         encode_ms = ms_between(end_ns, clock_ns());
         reply_header(&request->reply, "Server-Timing",
@@ -320,6 +333,7 @@ static bool add_job(struct classification *c, const unsigned char *bytes, size_t
                 .bytes = bytes,
                 .size = size,
                 .model = c->model,
+                .backend = backend_of(c),
                 .top_k = c->params.top_k,
                 .deadline_ns = c->deadline_ns,
                 /* As if each were asked for once the one before it is done: others take turns with them. */
@@ -333,7 +347,7 @@ static bool add_job(struct classification *c, const unsigned char *bytes, size_t
 
 /* Room for n images. */
 static bool reserve_jobs(struct classification *c, size_t n) {
-        size_t n_classes = model_n_classes(backend_model(c->request->context->backends[c->model]));
+        size_t n_classes = model_n_classes(backend_model(backend_of(c)));
         size_t n_predictions;
 
         c->params.top_k = MIN(c->params.top_k, n_classes);

@@ -9,12 +9,13 @@
 #include "server/server.h"
 
 struct admission;
-struct backend;
 struct batcher;
 struct connections;
 struct lingering;
+struct loader;
 struct log;
 struct metrics;
+struct registry;
 
 struct context {
         struct server_options options;
@@ -25,7 +26,8 @@ struct context {
         struct batcher *batcher;
         struct connections *connections;
         struct lingering *linger;
-        struct backend **backends; /* [options.n_models], complete once ready */
+        struct registry *registry; /* a slot for each of options.models; all of them are loaded once ready */
+        struct loader *loader;     /* set once ready */
 
         atomic_bool ready;     /* the models are loaded */
         atomic_bool draining;  /* no longer ready; answers close their connections */

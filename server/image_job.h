@@ -15,6 +15,7 @@
 #include "server/admission.h"
 #include "server/metrics.h"
 
+struct backend;
 struct image_job;
 
 struct image_job_ops {
@@ -33,7 +34,8 @@ struct image_job {
 
         const unsigned char *bytes; /* the file, borrowed */
         size_t size;
-        size_t model;
+        size_t model;            /* the slot, for the queue and the metrics */
+        struct backend *backend; /* what it runs on: the owner keeps it until done() */
         size_t top_k;
         uint64_t deadline_ns;
         uint64_t

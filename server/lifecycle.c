@@ -1,10 +1,13 @@
 #include "server/lifecycle.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -42,16 +45,31 @@ static int wait_signal(const struct lifecycle_parts *parts, int timeout_ms) {
         return 0;
 }
 
-/* Until the first signal. */
+/* The service manager is told when it begins, and READY=1 when it is done, whatever became of it; where it
+ * is not ready yet, that tells it all. */
+static void reload(const struct lifecycle_parts *parts, bool is_ready) {
+        char state[64];
+
+        log_event(parts->context->log, LOG_LEVEL_INFO, "reloading", LOG_TEXT("signal", "HUP"));
+        snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_ns() / 1000);
+        if (is_ready)
+                notify_manager(state);
+        loader_reload_all(parts->loader);
+}
+
+/* Until the first signal that ends it. */
 static int serve(const struct lifecycle_parts *parts, struct error *error) {
         struct context *context = parts->context;
         uint64_t start_ns = clock_ns();
-        bool was_ready = false;
+        bool was_ready = false, reloading = false;
 
         for (;;) {
                 int signal = wait_signal(parts, -1);
 
-                if (signal != 0) {
+                if (signal == SIGHUP) {
+                        reloading = was_ready;
+                        reload(parts, was_ready);
+                } else if (signal != 0) {
                         log_event(context->log, LOG_LEVEL_INFO, "draining",
                                   LOG_TEXT("signal", sigabbrev_np(signal)),
                                   LOG_COUNT("inflight_requests", atomic_load(&context->inflight_requests)));
@@ -64,6 +82,10 @@ static int serve(const struct lifecycle_parts *parts, struct error *error) {
                         log_event(context->log, LOG_LEVEL_INFO, "ready",
                                   LOG_COUNT("models", context->options.n_models),
                                   LOG_NUMBER("duration_ms", clock_ms_between(start_ns, clock_ns())));
+                        notify_manager("READY=1");
+                }
+                if (reloading && !loader_is_reloading(parts->loader)) {
+                        reloading = false;
                         notify_manager("READY=1");
                 }
         }
@@ -86,6 +108,7 @@ static int drain(const struct lifecycle_parts *parts, struct error *error) {
         const uint64_t close_ns = start_ns + (uint64_t)options->drain_delay_ms * 1000000u;
         const uint64_t end_ns = close_ns + (uint64_t)options->drain_timeout_ms * 1000000u;
         bool closed = false;
+        int signal;
 
         while ((now_ns = clock_ns()) < end_ns) {
                 if (!closed && now_ns >= close_ns) {
@@ -97,7 +120,8 @@ static int drain(const struct lifecycle_parts *parts, struct error *error) {
                         if (is_drained(parts, &linger_since_ns))
                                 return 0;
                 }
-                if (wait_signal(parts, DRAIN_LOOK_MS) != 0)
+                signal = wait_signal(parts, DRAIN_LOOK_MS);
+                if (signal != 0 && signal != SIGHUP)
                         return error_set(error, ERROR_LIMIT,
                                          "a second signal ended the drain with %zu requests in flight",
                                          atomic_load(&parts->context->inflight_requests));

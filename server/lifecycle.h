@@ -5,6 +5,7 @@
  * The first SIGTERM or SIGINT makes /readyz answer 503, so that no balancer sends more. For drain_delay_ms
  * connections are still taken, since balancers learn late; then the socket closes, what was accepted is
  * answered, and idle connections are closed. A second signal, or drain_timeout_ms, ends the patience.
+ * SIGHUP loads all models again while the server serves.
  */
 #include "base/error.h"
 
@@ -19,7 +20,7 @@ struct lifecycle_parts {
         struct http *http;
         struct listener *listener;
         struct loader *loader;
-        int signal_fd; /* signalfd of SIGTERM and SIGINT */
+        int signal_fd; /* signalfd of SIGTERM, SIGINT and SIGHUP */
         int wake_fd;   /* eventfd that the loader writes to */
 };
 

@@ -1,5 +1,6 @@
 #include "server/loader.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,326 +15,231 @@
 #include "server/batcher.h"
 #include "server/ceiling.h"
 #include "server/context.h"
+#include "server/draft.h"
 #include "server/log.h"
+#include "server/measurement.h"
 #include "server/metrics.h"
+#include "server/registry.h"
 
-/* The least of a few runs: what disturbs a run only ever makes it longer. Readiness waits for one that is
- * warm. */
-#define REPEAT_AT_START 1u
-/* What one image takes on all CPUs beside one, before that was measured. */
-#define EXPECTED_RATIO 0.9
-#define HARMFUL_RATIO  1.5
-
-#define REPEAT_LATER   5u
+/* What the loader keeps for a slot. */
+struct seat {
+        struct tuning *tuning; /* for the version that is served; NULL: none yet */
+        char version[16];
+        struct generation *generation; /* being measured, a reference; NULL: nothing is */
+        struct measurement measurement;
+        bool to_reload; /* under the lock */
+};
 
 struct loader {
         struct context *context;
-        struct tuning **tunings; /* of each model */
+        struct seat *seats; /* [n_slots] */
+        size_t n_slots;
         int wake_fd;
         pthread_t thread;
         bool started;
         atomic_bool stopping, failed;
-        struct error error; /* once failed */
+        atomic_bool interrupted; /* a measurement gives way: there is something to do, or to stop */
+        struct error error;      /* once failed */
+
+        pthread_mutex_t lock;
+        pthread_cond_t wake;
+        struct loader_command *commands;
+        size_t n_commands;
+        bool awake;     /* somebody called loader_wake() */
+        bool reloading; /* a seat's to_reload was taken and is being worked on */
 };
 
-/* Arguments of a measurement on worker 0. */
-struct measurement {
-        struct backend *backend;
-        unsigned threads, n_pairs;
-        const atomic_bool *stop;
-        double ratio;
-        int r;
-        struct error error;
-};
+/* ---- replacing what is served ---- */
 
-static void measure(void *argument) {
-        struct measurement *m = argument;
+/* Nothing of the generation that is served is measured any more. */
+static void abandon_measurement(struct loader *loader, size_t slot) {
+        struct seat *seat = &loader->seats[slot];
 
-        m->r = backend_compare(m->backend, 1, m->threads, m->n_pairs, m->stop, &m->ratio, &m->error);
+        if (!seat->generation)
+                return;
+        backend_discard(generation_backend(seat->generation));
+        registry_release(loader->context->registry, steal_ptr(&seat->generation));
 }
 
-/* What one image takes on all CPUs. */
-static int measure_all_threads(struct loader *loader, struct backend *backend, unsigned n_pairs,
-                               struct cost_table *costs, struct error *error) {
-        struct context *context = loader->context;
-        struct measurement m = {.backend = backend,
-                                .threads = context->n_cpus,
-                                .n_pairs = n_pairs,
-                                .stop = &loader->stopping};
+static void begin_measurement(struct loader *loader, size_t slot) {
+        struct seat *seat = &loader->seats[slot];
 
-        if (!batcher_call(context->batcher, measure, &m))
-                return error_set(error, ERROR_INTERNAL, "the server was stopped");
-        if (m.r < 0) {
-                *error = m.error;
-                return m.r;
+        seat->generation = registry_acquire(loader->context->registry, slot);
+        seat->measurement = (struct measurement){.context = loader->context,
+                                                 .slot = slot,
+                                                 .backend = generation_backend(seat->generation),
+                                                 .tuning = seat->tuning,
+                                                 .stop = &loader->interrupted};
+        measurement_begin(&seat->measurement);
+}
+
+/* Serves the draft from here on. */
+static int publish(struct loader *loader, size_t slot, struct draft *draft, struct error *error) {
+        struct context *context = loader->context;
+        struct seat *seat = &loader->seats[slot];
+        const struct model *model = backend_model(draft->backend);
+        int r;
+
+        abandon_measurement(loader, slot);
+        r = registry_publish(context->registry, slot, steal_ptr(&draft->backend), error);
+        if (r >= 0)
+                r = metrics_set_model(context->metrics, slot, model_name(model), model_version(model),
+                                      model_precision(model), error);
+        if (r < 0)
+                return r;
+        /* A batch that is made by the old costs meanwhile runs in parts where the model has no such plan. */
+        batcher_set_costs(context->batcher, slot, &draft->costs);
+        admission_set_infer(context->admission, slot, (uint64_t)(cost_table_ms(&draft->costs, 1, 1) * 1e6));
+        if (draft->tuning) {
+                if (seat->tuning)
+                        tuning_free(seat->tuning);
+                seat->tuning = steal_ptr(&draft->tuning);
+                snprintf(seat->version, sizeof(seat->version), "%s", model_version(model));
         }
-        /* Whoever computes beside us now, as another server that starts, may be gone in a second, while this
-         * decides for as long as we run: only a team that does real harm is ruled out. */
-        if (m.ratio < HARMFUL_RATIO)
-                m.ratio = MIN(m.ratio, EXPECTED_RATIO);
-        cost_table_set_ratio(costs, 1, context->n_cpus, m.ratio);
+        begin_measurement(loader, slot);
         return 0;
 }
 
-/* One image on all CPUs, where there are several. The plan is kept even where it looks useless: memory for
- * one run is all that it costs, and a neighbour who makes it look so while the model loads may be gone at
- * the next look. */
-static int add_all_threads(struct loader *loader, struct backend *backend, struct cost_table *costs,
-                           struct error *error) {
-        struct context *context = loader->context;
-        int r;
+static int make_draft(struct loader *loader, size_t slot, bool beside_serving, struct draft *draft,
+                      enum metrics_load *ret_load, struct error *error) {
+        const struct seat *seat = &loader->seats[slot];
 
-        if (context->n_cpus == 1 || !context->options.elastic)
-                return 0;
-        r = backend_plan(backend, 1, context->n_cpus, error);
-        if (r >= 0)
-                r = backend_keep(backend, error);
-        if (r < 0)
-                return r;
-        cost_table_set_ratio(costs, 1, context->n_cpus, EXPECTED_RATIO);
-        return 0;
+        return draft_make(draft,
+                          &(struct draft_options){.context = loader->context,
+                                                  .slot = slot,
+                                                  .beside_serving = beside_serving,
+                                                  .tuning = seat->tuning,
+                                                  .tuning_version = seat->version,
+                                                  .stop = &loader->stopping},
+                          ret_load, error);
 }
 
-/* Looks again, with more patience than there was before the server was ready. */
-static void look_again(struct loader *loader, size_t index) {
-        struct context *context = loader->context;
-        struct cost_table costs = batcher_costs(context->batcher, index);
-        struct error error = ERROR_NONE;
-
-        if (cost_table_ms(&costs, 1, context->n_cpus) > 0 && context->n_cpus > 1 &&
-            measure_all_threads(loader, context->backends[index], REPEAT_LATER, &costs, &error) == 0) {
-                batcher_set_ratio(context->batcher, index, 1, context->n_cpus,
-                                  cost_table_ms(&costs, 1, context->n_cpus) / cost_table_ms(&costs, 1, 1));
-                log_event(context->log, LOG_LEVEL_INFO, "measured again",
-                          LOG_TEXT("model", model_name(backend_model(context->backends[index]))),
-                          LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
-                          LOG_NUMBER("all_threads_ms", cost_table_ms(&costs, 1, context->n_cpus)));
-        }
-}
-
-/* One image, on one thread and on all. */
-static int measure_basics(struct loader *loader, struct backend *backend, struct cost_table *costs,
-                          struct error *error) {
-        double ms;
-        int r;
-
-        r = backend_plan(backend, 1, 1, error);
-        if (r >= 0)
-                r = backend_measure(backend, 1, 1, REPEAT_AT_START, &ms, error);
-        if (r >= 0)
-                r = backend_keep(backend, error);
-        if (r < 0)
-                return r;
-        cost_table_set(costs, 1, 1, ms);
-        return add_all_threads(loader, backend, costs, error);
-}
-
-/* ---- tuning ---- */
-
-/* What was measured before; without it, as without a directory for it, measuring begins once the server is
- * ready. */
-static void load_tuning(struct loader *loader, size_t index) {
-        struct context *context = loader->context;
-        const struct model *model = backend_model(context->backends[index]);
-        char identity[TUNING_MAX_TEXT];
-        struct error error = ERROR_NONE;
-
-        if (!context->options.tune_cache)
-                return;
-        tuner_identity(identity);
-        if (tuning_load(loader->tunings[index], context->options.tune_cache, model_version(model), identity,
-                        &error) < 0 &&
-            error.code != ERROR_NOT_FOUND)
-                log_event(context->log, LOG_LEVEL_WARN, "tuning results not used",
-                          LOG_TEXT("model", model_name(model)), LOG_TEXT("error", error.text));
-}
-
-static void save_tuning(struct loader *loader, size_t index) {
-        struct context *context = loader->context;
-        const struct model *model = backend_model(context->backends[index]);
-        char identity[TUNING_MAX_TEXT];
-        struct error error = ERROR_NONE;
-
-        if (!context->options.tune_cache)
-                return;
-        tuner_identity(identity);
-        if (tuning_save(loader->tunings[index], context->options.tune_cache, model_version(model), identity,
-                        &error) < 0)
-                log_event(context->log, LOG_LEVEL_INFO, "tuning results not kept",
-                          LOG_TEXT("model", model_name(model)), LOG_TEXT("error", error.text));
-}
-
-/* Measures what a plan for a batch on one thread needs to know. The team of all threads belongs to worker 0,
- * which must not be kept from its work for so long: it takes the usual ways, or what `saccade bench` found.
- */
-static int tune_batch(struct loader *loader, size_t index, size_t batch, bool *ret_measured,
-                      struct error *error) {
-        struct context *context = loader->context;
-        struct backend *backend = context->backends[index];
-        const struct plan_options options = {.batch = batch,
-                                             .threads = 1,
-                                             .tuning = loader->tunings[index],
-                                             .no_winograd = context->options.no_winograd};
-        const struct tuner_options tuner = {.effort = context->options.tune, .stop = &loader->stopping};
-
-        return tuner_run(backend_model_to_tune(backend), &options, &tuner, ret_measured, error);
-}
-
-/* The plan for one image, made again with what was measured. */
-static int tune_first(struct loader *loader, size_t index, struct error *error) {
-        struct context *context = loader->context;
-        struct backend *backend = context->backends[index];
-        struct cost_table costs = batcher_costs(context->batcher, index);
-        double before = cost_table_ms(&costs, 1, 1), ms;
-        bool measured = false;
-        int r;
-
-        r = tune_batch(loader, index, 1, &measured, error);
-        if (r < 0 || !measured)
-                return r;
-        r = backend_plan(backend, 1, 1, error);
-        if (r >= 0)
-                r = backend_keep(backend, error);
-        if (r >= 0)
-                r = backend_measure(backend, 1, 1, REPEAT_LATER, &ms, error);
-        if (r < 0)
-                return r;
-        /* The other row is what that plan was beside this one; this one has become faster. */
-        cost_table_set(&costs, 1, 1, MIN(ms, before));
-        batcher_set_costs(context->batcher, index, &costs);
-        save_tuning(loader, index);
-        log_event(context->log, LOG_LEVEL_INFO, "tuned",
-                  LOG_TEXT("model", model_name(backend_model(backend))), LOG_COUNT("batch", 1),
-                  LOG_TEXT("precision", model_precision(backend_model(backend))),
-                  LOG_NUMBER("one_thread_ms", ms), LOG_NUMBER("before_ms", before));
-        return 0;
-}
-
-static void tune(struct loader *loader, size_t index) {
-        struct context *context = loader->context;
-        struct error error = ERROR_NONE;
-
-        if (context->options.tune == TUNE_OFF || atomic_load(&loader->stopping))
-                return;
-        if (tune_first(loader, index, &error) < 0 && !atomic_load(&loader->stopping)) {
-                backend_discard(context->backends[index]);
-                log_event(context->log, LOG_LEVEL_WARN, "not tuned",
-                          LOG_TEXT("model", model_name(backend_model(context->backends[index]))),
-                          LOG_TEXT("error", error.text));
-        }
-}
-
-/* ---- loading ---- */
-
-static int load_model(struct loader *loader, size_t index, struct error *error) {
-        struct context *context = loader->context;
-        struct cost_table costs = {0};
-        uint64_t start_ns = clock_ns();
-        struct backend *backend;
-        const struct model *model;
-        int r;
-
-        r = tuning_new(&loader->tunings[index], error);
-        if (r >= 0)
-                r = backend_open(&backend, &context->options.models[index],
-                                 &(struct backend_options){.n_workers = context->n_cpus,
-                                                           .tuning = loader->tunings[index],
-                                                           .no_winograd = context->options.no_winograd,
-                                                           .precision = context->options.precision},
-                                 error);
-        if (r < 0)
-                return r;
-        context->backends[index] = backend;
-        model = backend_model(backend);
-        load_tuning(loader, index);
-        for (size_t i = 0; i < index; i++)
-                if (strcmp(model_name(backend_model(context->backends[i])), model_name(model)) == 0)
-                        return error_set(
-                                error, ERROR_INVALID,
-                                "two models are called \"%s\"; name them apart with --model NAME=PATH",
-                                model_name(model));
-        r = measure_basics(loader, backend, &costs, error);
-        if (r >= 0)
-                r = model_identify(model, error);
-        if (r < 0)
-                return r;
-
-        batcher_set_costs(context->batcher, index, &costs);
-        metrics_set_model(context->metrics, index, model_name(model), model_version(model),
-                          model_precision(model));
-        admission_set_infer(context->admission, index, (uint64_t)(cost_table_ms(&costs, 1, 1) * 1e6));
-        log_event(context->log, LOG_LEVEL_INFO, "model loaded", LOG_TEXT("model", model_name(model)),
+static void log_loaded(struct loader *loader, const char *event, const struct model *model,
+                       const struct draft *draft, uint64_t start_ns) {
+        log_event(loader->context->log, LOG_LEVEL_INFO, event, LOG_TEXT("model", model_name(model)),
                   LOG_TEXT("version", model_version(model)), LOG_TEXT("precision", model_precision(model)),
                   LOG_TEXT("precision_why", model_precision_why(model)), LOG_TEXT("isa", cpu_isa()),
                   LOG_COUNT("weight_bytes", model_weight_bytes(model)),
-                  LOG_NUMBER("one_thread_ms", cost_table_ms(&costs, 1, 1)),
+                  LOG_NUMBER("one_thread_ms", cost_table_ms(&draft->costs, 1, 1)),
+                  LOG_COUNT("golden_images", draft->n_golden_images),
                   LOG_NUMBER("duration_ms", clock_ms_between(start_ns, clock_ns())));
-        return 0;
 }
 
-/* Keeps the plan of a batch where that is worth it. */
-static int try_batch(struct loader *loader, size_t index, size_t batch, bool *ret_pays,
-                     struct error *error) {
-        struct context *context = loader->context;
-        struct backend *backend = context->backends[index];
-        struct cost_table costs = batcher_costs(context->batcher, index);
-        bool measured = false;
-        double ratio, ms;
+/* At the start. */
+static int load_first(struct loader *loader, size_t slot, struct error *error) {
+        struct registry *registry = loader->context->registry;
+        _cleanup_(draft_release) struct draft draft = {0};
+        uint64_t start_ns = clock_ns();
+        enum metrics_load load;
+        const struct model *model;
         int r;
 
-        r = tune_batch(loader, index, batch, &measured, error);
-        if (r >= 0)
-                r = backend_plan(backend, batch, 1, error);
-        if (r >= 0)
-                r = backend_compare(backend, batch, 1, REPEAT_LATER, &loader->stopping, &ratio, error);
+        registry_loading(registry, slot);
+        r = make_draft(loader, slot, false, &draft, &load, error);
         if (r < 0)
                 return r;
-        if (measured)
-                save_tuning(loader, index);
-        ms = ratio * cost_table_ms(&costs, 1, 1);
-        *ret_pays = cost_table_pays(&costs, batch, ms);
-        log_event(context->log, LOG_LEVEL_INFO, "batch measured",
-                  LOG_TEXT("model", model_name(backend_model(backend))), LOG_COUNT("batch", batch),
-                  LOG_NUMBER("ms", ms), LOG_TEXT("kept", *ret_pays ? "yes" : "no"));
-        if (!*ret_pays) {
-                backend_discard(backend);
-                return 0;
-        }
-        r = backend_keep(backend, error);
+        model = backend_model(draft.backend);
+        r = registry_set_name(registry, slot, model_name(model), error);
+        if (r >= 0)
+                r = publish(loader, slot, &draft, error);
         if (r < 0)
                 return r;
-        batcher_set_ratio(context->batcher, index, batch, 1, ratio);
+        registry_loaded(registry, slot, METRICS_LOAD_OK, NULL);
+        log_loaded(loader, "model loaded", model, &draft, start_ns);
         return 0;
 }
 
-/* Two in a row that do not pay: the next will not either, and each costs twice as much to find out. */
-static void try_batches(struct loader *loader, size_t index) {
+/* Beside serving. */
+static int load_again(struct loader *loader, size_t slot, struct error *error) {
         struct context *context = loader->context;
-        const struct model *model = backend_model(context->backends[index]);
-        unsigned n_failures = 0;
+        const char *name = registry_name(context->registry, slot);
+        _cleanup_(draft_release) struct draft draft = {0};
+        uint64_t start_ns = clock_ns();
+        const struct model *model;
+        enum metrics_load load;
+        int r;
 
-        if (model_input(model).batch > 0) {
-                log_event(context->log, LOG_LEVEL_INFO, "batches not possible",
-                          LOG_TEXT("model", model_name(model)),
-                          LOG_TEXT("reason", "the file fixes its batch axis: images run one by one"));
+        registry_loading(context->registry, slot);
+        log_event(context->log, LOG_LEVEL_INFO, "loading model", LOG_TEXT("model", name),
+                  LOG_TEXT("path", context->options.models[slot].path));
+        r = make_draft(loader, slot, true, &draft, &load, error);
+        if (r >= 0) {
+                model = backend_model(draft.backend);
+                r = publish(loader, slot, &draft, error);
+                if (r < 0)
+                        load = METRICS_LOAD_FAILED;
+        }
+        metrics_model_load(context->metrics, slot, load);
+        registry_loaded(context->registry, slot, load, error);
+        if (r < 0)
+                log_event(context->log, LOG_LEVEL_ERROR, "model not loaded", LOG_TEXT("model", name),
+                          LOG_TEXT("outcome", metrics_load_name(load)), LOG_TEXT("error", error->text),
+                          LOG_NUMBER("duration_ms", clock_ms_between(start_ns, clock_ns())));
+        else
+                log_loaded(loader, "model reloaded", model, &draft, start_ns);
+        return r;
+}
+
+static void unload(struct loader *loader, size_t slot) {
+        struct context *context = loader->context;
+
+        abandon_measurement(loader, slot);
+        if (!registry_withdraw(context->registry, slot))
                 return;
-        }
-        for (size_t batch = 2; batch <= context->options.max_batch && n_failures < 2; batch *= 2) {
-                struct error error = ERROR_NONE;
-                bool pays = false;
+        metrics_unset_model(context->metrics, slot);
+        log_event(context->log, LOG_LEVEL_INFO, "model unloaded",
+                  LOG_TEXT("model", registry_name(context->registry, slot)));
+}
 
-                if (atomic_load(&loader->stopping))
-                        return;
-                if (try_batch(loader, index, batch, &pays, &error) < 0) {
-                        backend_discard(context->backends[index]);
-                        if (atomic_load(&loader->stopping))
-                                return;
-                        log_event(context->log, LOG_LEVEL_WARN, "batch not available",
-                                  LOG_COUNT("batch", batch), LOG_TEXT("error", error.text));
-                        return;
-                }
-                n_failures = pays ? 0 : n_failures + 1;
+/* ---- what it is asked to do ---- */
+
+static void wake_locked(struct loader *loader) {
+        atomic_store(&loader->interrupted, true);
+        pthread_cond_signal(&loader->wake);
+}
+
+bool loader_submit(struct loader *loader, struct loader_command *command) {
+        struct loader_command **end = &loader->commands;
+        bool taken;
+
+        command->next = NULL;
+        pthread_mutex_lock(&loader->lock);
+        taken = !atomic_load(&loader->stopping) && loader->n_commands < LOADER_MAX_COMMANDS;
+        if (taken) {
+                while (*end)
+                        end = &(*end)->next;
+                *end = command;
+                loader->n_commands++;
+                wake_locked(loader);
         }
+        pthread_mutex_unlock(&loader->lock);
+        return taken;
+}
+
+void loader_reload_all(struct loader *loader) {
+        pthread_mutex_lock(&loader->lock);
+        for (size_t i = 0; i < loader->n_slots; i++)
+                loader->seats[i].to_reload = true;
+        wake_locked(loader);
+        pthread_mutex_unlock(&loader->lock);
+}
+
+bool loader_is_reloading(struct loader *loader) {
+        bool reloading;
+
+        pthread_mutex_lock(&loader->lock);
+        reloading = loader->reloading;
+        for (size_t i = 0; i < loader->n_slots; i++)
+                reloading |= loader->seats[i].to_reload;
+        pthread_mutex_unlock(&loader->lock);
+        return reloading;
+}
+
+void loader_wake(struct loader *loader) {
+        pthread_mutex_lock(&loader->lock);
+        loader->awake = true;
+        pthread_cond_signal(&loader->wake);
+        pthread_mutex_unlock(&loader->lock);
 }
 
 static void notify(struct loader *loader) {
@@ -342,59 +248,210 @@ static void notify(struct loader *loader) {
         (void)!write(loader->wake_fd, &one, sizeof(one));
 }
 
-static void *run(void *argument) {
-        struct loader *loader = argument;
+/* Also at the end, when all that is left fails. */
+static struct loader_command *take_command(struct loader *loader) {
+        struct loader_command *command;
+
+        pthread_mutex_lock(&loader->lock);
+        command = loader->commands;
+        if (command) {
+                loader->commands = command->next;
+                loader->n_commands--;
+        }
+        pthread_mutex_unlock(&loader->lock);
+        return command;
+}
+
+static bool run_command(struct loader *loader) {
+        struct loader_command *command = take_command(loader);
+        struct error error = ERROR_NONE;
+        int r = 0;
+
+        if (!command)
+                return false;
+        if (command->action == LOADER_LOAD)
+                r = load_again(loader, command->slot, &error);
+        else
+                unload(loader, command->slot);
+        command->done(command, r, &error);
+        return true;
+}
+
+/* What was unloaded stays so: somebody wanted that. */
+static bool run_reload(struct loader *loader) {
+        struct registry *registry = loader->context->registry;
+        struct error error = ERROR_NONE;
+        struct generation *generation;
+        size_t slot = 0;
+
+        pthread_mutex_lock(&loader->lock);
+        while (slot < loader->n_slots && !loader->seats[slot].to_reload)
+                slot++;
+        if (slot < loader->n_slots) {
+                loader->seats[slot].to_reload = false;
+                loader->reloading = true;
+        }
+        pthread_mutex_unlock(&loader->lock);
+        if (slot == loader->n_slots)
+                return false;
+
+        generation = registry_acquire(registry, slot);
+        if (generation) {
+                registry_release(registry, generation);
+                (void)load_again(loader, slot, &error); /* it has told everybody */
+        }
+        pthread_mutex_lock(&loader->lock);
+        loader->reloading = false;
+        pthread_mutex_unlock(&loader->lock);
+        notify(loader);
+        return true;
+}
+
+/* ---- the thread ---- */
+
+/* Memory goes back to the system: the rest of a model lies in many small pieces. */
+static void reap(struct loader *loader) {
+        size_t n = registry_reap(loader->context->registry);
+
+        if (n == 0)
+                return;
+#ifdef __GLIBC__
+        malloc_trim(0);
+#endif
+        log_event(loader->context->log, LOG_LEVEL_DEBUG, "old models freed", LOG_COUNT("models", n));
+}
+
+static bool is_measuring(const struct loader *loader) {
+        for (size_t i = 0; i < loader->n_slots; i++)
+                if (loader->seats[i].generation)
+                        return true;
+        return false;
+}
+
+/* First the basics of all models, then what takes long. False where nothing is left to do. */
+static bool measure(struct loader *loader) {
+        struct seat *next = NULL;
+
+        for (size_t i = 0; i < loader->n_slots; i++) {
+                struct seat *seat = &loader->seats[i];
+
+                if (!seat->generation)
+                        continue;
+                if (seat->measurement.to_look) {
+                        measurement_look(&seat->measurement);
+                        return true;
+                }
+                if (!next)
+                        next = seat;
+        }
+        if (!next)
+                return false;
+        measurement_step(&next->measurement);
+        if (!measurement_is_pending(&next->measurement)) {
+                abandon_measurement(loader, (size_t)(next - loader->seats));
+                if (!is_measuring(loader)) {
+                        ceiling_log(loader->context);
+                        log_event(loader->context->log, LOG_LEVEL_INFO, "measured",
+                                  LOG_TEXT("outcome", "complete"));
+                }
+        }
+        return true;
+}
+
+/* Until there is something to do. */
+static void wait_for_work(struct loader *loader) {
+        pthread_mutex_lock(&loader->lock);
+        while (!atomic_load(&loader->interrupted) && !loader->awake)
+                pthread_cond_wait(&loader->wake, &loader->lock);
+        loader->awake = false;
+        pthread_mutex_unlock(&loader->lock);
+}
+
+static bool load_all(struct loader *loader) {
         struct context *context = loader->context;
 
-        for (size_t i = 0; i < context->options.n_models; i++) {
+        for (size_t i = 0; i < loader->n_slots; i++) {
                 if (atomic_load(&loader->stopping))
-                        return NULL;
-                if (load_model(loader, i, &loader->error) < 0 && !atomic_load(&loader->stopping)) {
+                        return false;
+                if (load_first(loader, i, &loader->error) < 0 && !atomic_load(&loader->stopping)) {
                         atomic_store(&loader->failed, true);
                         notify(loader);
-                        return NULL;
+                        return false;
                 }
         }
         if (atomic_load(&loader->stopping))
-                return NULL;
+                return false;
         ceiling_log(context);
         atomic_store_explicit(&context->ready, true, memory_order_release);
         notify(loader);
-        for (size_t i = 0; i < context->options.n_models; i++)
-                look_again(loader, i);
-        for (size_t i = 0; i < context->options.n_models; i++) {
-                tune(loader, i);
-                try_batches(loader, i);
+        return true;
+}
+
+/* Whether there is more urgent work than measuring. */
+static bool is_wanted_locked(const struct loader *loader) {
+        for (size_t i = 0; i < loader->n_slots; i++)
+                if (loader->seats[i].to_reload)
+                        return true;
+        return loader->commands || atomic_load(&loader->stopping);
+}
+
+static void serve(struct loader *loader) {
+        while (!atomic_load(&loader->stopping)) {
+                reap(loader);
+                if (run_command(loader) || run_reload(loader))
+                        continue;
+                pthread_mutex_lock(&loader->lock);
+                atomic_store(&loader->interrupted, is_wanted_locked(loader));
+                pthread_mutex_unlock(&loader->lock);
+                if (!measure(loader))
+                        wait_for_work(loader);
         }
-        ceiling_log(context);
-        log_event(context->log, LOG_LEVEL_INFO, "measured",
-                  LOG_TEXT("outcome", atomic_load(&loader->stopping) ? "stopped" : "complete"));
+        if (is_measuring(loader))
+                log_event(loader->context->log, LOG_LEVEL_INFO, "measured", LOG_TEXT("outcome", "stopped"));
+}
+
+static void *run(void *argument) {
+        struct loader *loader = argument;
+        struct loader_command *command;
+        struct error error = ERROR_NONE;
+
+        if (load_all(loader))
+                serve(loader);
+        error_set(&error, ERROR_LIMIT, "the server is stopping");
+        while ((command = take_command(loader)))
+                command->done(command, error.code, &error);
         return NULL;
 }
 
-int loader_new(struct loader **ret_loader, struct context *context, int wake_fd, struct error *error) {
-        _cleanup_(loader_freep) struct loader *loader = NULL;
+int loader_new(struct context *context, int wake_fd, struct error *error) {
+        struct loader *loader;
         int r;
 
         loader = calloc(1, sizeof(*loader));
         if (!loader)
                 return error_no_memory(error);
         loader->context = context;
-        loader->tunings = calloc(MAX(context->options.n_models, 1u), sizeof(*loader->tunings));
-        if (!loader->tunings)
-                return error_no_memory(error);
         loader->wake_fd = wake_fd;
+        pthread_mutex_init(&loader->lock, NULL);
+        pthread_cond_init(&loader->wake, NULL);
+        loader->n_slots = registry_n_slots(context->registry);
+        loader->seats = calloc(loader->n_slots, sizeof(*loader->seats));
+        context->loader = loader; /* before its thread makes the server ready */
+        if (!loader->seats)
+                return error_no_memory(error);
         r = pthread_create(&loader->thread, NULL, run, loader);
         if (r != 0)
                 return error_set(error, ERROR_IO, "loader thread: %s", strerror(r));
         loader->started = true;
         pthread_setname_np(loader->thread, "loader");
-        *ret_loader = steal_ptr(&loader);
         return 0;
 }
 
 void loader_stop(struct loader *loader) {
+        pthread_mutex_lock(&loader->lock);
         atomic_store(&loader->stopping, true);
+        wake_locked(loader);
+        pthread_mutex_unlock(&loader->lock);
 }
 
 void loader_free(struct loader *loader) {
@@ -402,10 +459,14 @@ void loader_free(struct loader *loader) {
                 loader_stop(loader);
                 pthread_join(loader->thread, NULL);
         }
-        for (size_t i = 0; loader->tunings && i < loader->context->options.n_models; i++)
-                if (loader->tunings[i])
-                        tuning_free(loader->tunings[i]);
-        free(loader->tunings);
+        for (size_t i = 0; loader->seats && i < loader->n_slots; i++) {
+                abandon_measurement(loader, i);
+                if (loader->seats[i].tuning)
+                        tuning_free(loader->seats[i].tuning);
+        }
+        free(loader->seats);
+        pthread_cond_destroy(&loader->wake);
+        pthread_mutex_destroy(&loader->lock);
         free(loader);
 }
 

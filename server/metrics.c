@@ -1,6 +1,7 @@
 #include "server/metrics.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,14 +32,19 @@ static const char *const shed_names[METRICS_SHED_MAX] = {
         "queue_full", "deadline", "memory", "loading", "connections",
 };
 
+static const char *const load_names[METRICS_LOAD_MAX] = {"ok", "failed", "rejected"};
+
 /* A histogram is n_bounds + 1 counts and a sum, in nanoseconds or in units. */
 #define DURATION_CELLS (ARRAY_SIZE(duration_bounds) + 2)
 #define BATCH_CELLS    (ARRAY_SIZE(batch_bounds) + 2)
 
 typedef _Atomic uint64_t cell_t;
 
+/* Under the lock, since a model may be replaced; nothing that is counted takes it. */
 struct model_info {
-        const char *name, *version, *precision;
+        char *name; /* NULL: never loaded */
+        char version[16], precision[8];
+        bool is_loaded, last_load_failed;
 };
 
 struct metrics {
@@ -47,13 +53,17 @@ struct metrics {
         size_t n_cells; /* of one shard, a multiple of a cache line */
         cell_t *cells;  /* [N_SHARDS, n_cells] */
         /* Where each family begins in a shard. */
-        size_t requests, request_durations, images, stages, batches, sheds;
+        size_t requests, request_durations, images, loads, stages, batches, sheds;
+        pthread_mutex_t lock;
         struct model_info *models;
-        atomic_bool *model_known;
 };
 
 const char *metrics_stage_name(enum metrics_stage stage) {
         return stage_names[stage];
+}
+
+const char *metrics_load_name(enum metrics_load load) {
+        return load_names[load];
 }
 
 int metrics_new(struct metrics **ret_metrics, const struct metrics_options *options, struct error *error) {
@@ -65,6 +75,7 @@ int metrics_new(struct metrics **ret_metrics, const struct metrics_options *opti
         if (!metrics)
                 return error_no_memory(error);
         metrics->options = *options;
+        pthread_mutex_init(&metrics->lock, NULL);
 
         metrics->requests = n;
         n += options->n_handlers * ARRAY_SIZE(codes);
@@ -72,6 +83,8 @@ int metrics_new(struct metrics **ret_metrics, const struct metrics_options *opti
         n += options->n_handlers * DURATION_CELLS;
         metrics->images = n;
         n += options->n_models * METRICS_OUTCOME_MAX;
+        metrics->loads = n;
+        n += options->n_models * METRICS_LOAD_MAX;
         metrics->stages = n;
         n += METRICS_STAGE_MAX * DURATION_CELLS;
         metrics->batches = n;
@@ -82,8 +95,7 @@ int metrics_new(struct metrics **ret_metrics, const struct metrics_options *opti
 
         metrics->cells = aligned_alloc(64, N_SHARDS * metrics->n_cells * sizeof(cell_t));
         metrics->models = calloc(MAX(options->n_models, (size_t)1), sizeof(*metrics->models));
-        metrics->model_known = calloc(MAX(options->n_models, (size_t)1), sizeof(*metrics->model_known));
-        if (!metrics->cells || !metrics->models || !metrics->model_known)
+        if (!metrics->cells || !metrics->models)
                 return error_no_memory(error);
         memset(metrics->cells, 0, N_SHARDS * metrics->n_cells * sizeof(cell_t));
 
@@ -93,15 +105,33 @@ int metrics_new(struct metrics **ret_metrics, const struct metrics_options *opti
 
 void metrics_free(struct metrics *metrics) {
         free(metrics->cells);
+        for (size_t i = 0; metrics->models && i < metrics->options.n_models; i++)
+                free(metrics->models[i].name);
         free(metrics->models);
-        free(metrics->model_known);
+        pthread_mutex_destroy(&metrics->lock);
         free(metrics);
 }
 
-void metrics_set_model(struct metrics *metrics, size_t model, const char *name, const char *version,
-                       const char *precision) {
-        metrics->models[model] = (struct model_info){name, version, precision};
-        atomic_store_explicit(&metrics->model_known[model], true, memory_order_release);
+int metrics_set_model(struct metrics *metrics, size_t model, const char *name, const char *version,
+                      const char *precision, struct error *error) {
+        struct model_info *info = &metrics->models[model];
+
+        pthread_mutex_lock(&metrics->lock);
+        if (!info->name)
+                info->name = strdup(name);
+        if (info->name) {
+                snprintf(info->version, sizeof(info->version), "%s", version);
+                snprintf(info->precision, sizeof(info->precision), "%s", precision);
+                info->is_loaded = true;
+        }
+        pthread_mutex_unlock(&metrics->lock);
+        return info->name ? 0 : error_no_memory(error);
+}
+
+void metrics_unset_model(struct metrics *metrics, size_t model) {
+        pthread_mutex_lock(&metrics->lock);
+        metrics->models[model].is_loaded = false;
+        pthread_mutex_unlock(&metrics->lock);
 }
 
 static void add(struct metrics *metrics, size_t cell, uint64_t value) {
@@ -154,6 +184,13 @@ void metrics_request(struct metrics *metrics, size_t handler, unsigned code, uin
 
 void metrics_image(struct metrics *metrics, size_t model, enum metrics_outcome outcome) {
         add(metrics, metrics->images + model * METRICS_OUTCOME_MAX + outcome, 1);
+}
+
+void metrics_model_load(struct metrics *metrics, size_t model, enum metrics_load load) {
+        add(metrics, metrics->loads + model * METRICS_LOAD_MAX + load, 1);
+        pthread_mutex_lock(&metrics->lock);
+        metrics->models[model].last_load_failed = load != METRICS_LOAD_OK;
+        pthread_mutex_unlock(&metrics->lock);
 }
 
 void metrics_stage_duration(struct metrics *metrics, enum metrics_stage stage, uint64_t duration_ns) {
@@ -230,6 +267,39 @@ static void print_durations(FILE *f, const struct metrics *metrics, const char *
                         1e-9, openmetrics);
 }
 
+/* name{model="..."} value */
+static void print_model_value(FILE *f, const char *name, const struct model_info *model, bool value) {
+        fprintf(f, "%s{", name);
+        print_label(f, "model", model->name);
+        fprintf(f, "} %d\n", value);
+}
+
+static void print_loads(FILE *f, const struct metrics *metrics, bool openmetrics) {
+        print_family(f, "saccade_model_loaded", "gauge",
+                     "1 while the model is served, 0 while it is unloaded.", openmetrics);
+        for (size_t i = 0; i < metrics->options.n_models; i++)
+                if (metrics->models[i].name)
+                        print_model_value(f, "saccade_model_loaded", &metrics->models[i],
+                                          metrics->models[i].is_loaded);
+
+        print_family(f, "saccade_model_last_reload_successful", "gauge",
+                     "0 where the last reload failed and the model before it is served on.", openmetrics);
+        for (size_t i = 0; i < metrics->options.n_models; i++)
+                if (metrics->models[i].name)
+                        print_model_value(f, "saccade_model_last_reload_successful", &metrics->models[i],
+                                          !metrics->models[i].last_load_failed);
+
+        print_family(f, "saccade_model_reloads_total", "counter", "Loads of a model beside serving.",
+                     openmetrics);
+        for (size_t i = 0; i < metrics->options.n_models; i++)
+                for (size_t load = 0; metrics->models[i].name && load < METRICS_LOAD_MAX; load++) {
+                        fputs("saccade_model_reloads_total{", f);
+                        print_label(f, "model", metrics->models[i].name);
+                        fprintf(f, ",outcome=\"%s\"} %" PRIu64 "\n", load_names[load],
+                                total(metrics, metrics->loads + i * METRICS_LOAD_MAX + load));
+                }
+}
+
 static void print_info(FILE *f, const struct metrics *metrics, bool openmetrics) {
         print_family(f, "saccade_build_info", "gauge", "The program that runs; always 1.", openmetrics);
         fputs("saccade_build_info{", f);
@@ -240,7 +310,7 @@ static void print_info(FILE *f, const struct metrics *metrics, bool openmetrics)
         for (size_t i = 0; i < metrics->options.n_models; i++) {
                 const struct model_info *model = &metrics->models[i];
 
-                if (!atomic_load_explicit(&metrics->model_known[i], memory_order_acquire))
+                if (!model->is_loaded)
                         continue;
                 fputs("saccade_model_info{", f);
                 print_label(f, "model", model->name);
@@ -279,7 +349,7 @@ static void print_requests(FILE *f, const struct metrics *metrics, bool openmetr
 static void print_images(FILE *f, const struct metrics *metrics, bool openmetrics) {
         print_family(f, "saccade_images_total", "counter", "Images by how they ended.", openmetrics);
         for (size_t i = 0; i < metrics->options.n_models; i++) {
-                if (!atomic_load_explicit(&metrics->model_known[i], memory_order_acquire))
+                if (!metrics->models[i].name)
                         continue;
                 for (size_t outcome = 0; outcome < METRICS_OUTCOME_MAX; outcome++) {
                         fputs("saccade_images_total{", f);
@@ -341,7 +411,7 @@ static void print_process(FILE *f, bool openmetrics) {
                     openmetrics, stats.start_time_seconds);
 }
 
-int metrics_render(const struct metrics *metrics, const struct metrics_gauges *gauges, bool openmetrics,
+int metrics_render(struct metrics *metrics, const struct metrics_gauges *gauges, bool openmetrics,
                    char **ret_text, size_t *ret_size, struct error *error) {
         char *text = NULL;
         size_t size = 0;
@@ -350,9 +420,12 @@ int metrics_render(const struct metrics *metrics, const struct metrics_gauges *g
         f = open_memstream(&text, &size);
         if (!f)
                 return error_no_memory(error);
+        pthread_mutex_lock(&metrics->lock);
         print_info(f, metrics, openmetrics);
+        print_loads(f, metrics, openmetrics);
         print_requests(f, metrics, openmetrics);
         print_images(f, metrics, openmetrics);
+        pthread_mutex_unlock(&metrics->lock);
         print_load(f, metrics, gauges, openmetrics);
         print_process(f, openmetrics);
         if (openmetrics)

@@ -48,6 +48,14 @@ enum metrics_shed {
         METRICS_SHED_MAX,
 };
 
+/* How the load of a model ended. Unless it is ok, what was served before is served on. */
+enum metrics_load {
+        METRICS_LOAD_OK,
+        METRICS_LOAD_FAILED,   /* it could not be read, planned or run */
+        METRICS_LOAD_REJECTED, /* its golden answers are not what it gives */
+        METRICS_LOAD_MAX,
+};
+
 struct metrics_options {
         const char *version;         /* of the program */
         const char *const *handlers; /* label values; borrowed for the life of the metrics, as all strings */
@@ -62,9 +70,18 @@ DEFINE_CLEANUP(metrics)
 
 const char *metrics_stage_name(enum metrics_stage stage);
 
-/* Makes a model visible; before, nothing of it is shown. Strings are borrowed. */
-void metrics_set_model(struct metrics *metrics, size_t model, const char *name, const char *version,
-                       const char *precision);
+const char *metrics_load_name(enum metrics_load load);
+
+/* Says what is served, and makes a model visible: before, nothing of it is shown. Strings are copied. Fails
+ * with ERROR_NO_MEMORY. */
+int metrics_set_model(struct metrics *metrics, size_t model, const char *name, const char *version,
+                      const char *precision, struct error *error);
+
+/* It is no longer served; what it counted stays. */
+void metrics_unset_model(struct metrics *metrics, size_t model);
+
+/* A load beside serving has ended. */
+void metrics_model_load(struct metrics *metrics, size_t model, enum metrics_load load);
 
 /* handler and model: indices below n_handlers and n_models. */
 void metrics_request(struct metrics *metrics, size_t handler, unsigned code, uint64_t duration_ns);
@@ -86,7 +103,7 @@ uint64_t metrics_requests(const struct metrics *metrics, size_t handler, unsigne
 
 /* Prometheus text 0.0.4, or OpenMetrics 1.0. *ret_text is the caller's to free(). Fails with
  * ERROR_NO_MEMORY. */
-int metrics_render(const struct metrics *metrics, const struct metrics_gauges *gauges, bool openmetrics,
+int metrics_render(struct metrics *metrics, const struct metrics_gauges *gauges, bool openmetrics,
                    char **ret_text, size_t *ret_size, struct error *error);
 
 #define METRICS_CONTENT_TYPE_TEXT        "text/plain; version=0.0.4; charset=utf-8"

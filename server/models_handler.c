@@ -10,31 +10,63 @@
 #include "server/batcher.h"
 #include "server/context.h"
 #include "server/metrics.h"
+#include "server/registry.h"
 #include "server/request.h"
 
-/* costs: room for COST_TABLE_MAX_ROWS, must live as long as the entry. */
-static struct models_entry describe(const struct context *context, size_t index, struct models_cost *costs) {
-        const struct backend *backend = context->backends[index];
+/* What an entry borrows: its generation must live as long. */
+struct description {
+        struct generation *generation; /* NULL: nothing is loaded */
+        struct registry_status status;
+        struct models_cost costs[COST_TABLE_MAX_ROWS];
+};
+
+static void description_release(struct description *description, struct registry *registry) {
+        if (description->generation)
+                registry_release(registry, description->generation);
+}
+
+static void describe_backend(struct models_entry *entry, const struct backend *backend) {
         const struct model *model = backend_model(backend);
-        struct cost_table table = batcher_costs(context->batcher, index);
         struct model_input input = model_input(model);
 
-        for (size_t i = 0; i < table.n_rows; i++)
-                costs[i] =
-                        (struct models_cost){table.rows[i].batch, table.rows[i].threads, table.rows[i].ms};
-        return (struct models_entry){
-                .name = model_name(model),
-                .version = model_version(model),
-                .precision = model_precision(model),
-                .precision_why = model_precision_why(model),
-                .channels = input.channels,
-                .height = input.height,
-                .width = input.width,
-                .labels = backend_labels(backend),
-                .n_classes = model_n_classes(model),
-                .costs = costs,
-                .n_costs = table.n_rows,
+        entry->version = model_version(model);
+        entry->precision = model_precision(model);
+        entry->precision_why = model_precision_why(model);
+        entry->channels = input.channels;
+        entry->height = input.height;
+        entry->width = input.width;
+        entry->labels = backend_labels(backend);
+        entry->n_classes = model_n_classes(model);
+}
+
+/* The description must be given back, and stay where it is. */
+static struct models_entry describe(const struct context *context, size_t slot,
+                                    struct description *description) {
+        struct registry_status *status = &description->status;
+        struct cost_table table = batcher_costs(context->batcher, slot);
+        struct models_entry entry;
+
+        description->generation = registry_acquire(context->registry, slot);
+        registry_status(context->registry, slot, status);
+        entry = (struct models_entry){
+                .name = registry_name(context->registry, slot),
+                .is_loaded = description->generation != NULL,
+                .is_loading = status->loading,
+                .generation = (size_t)status->generation,
+                .loaded_at = status->loaded_at,
+                .last_load = {.outcome = status->attempted ? metrics_load_name(status->outcome) : NULL,
+                              .at = status->attempted_at,
+                              .error = status->error},
         };
+        if (!description->generation)
+                return entry;
+        describe_backend(&entry, generation_backend(description->generation));
+        for (size_t i = 0; i < table.n_rows; i++)
+                description->costs[i] =
+                        (struct models_cost){table.rows[i].batch, table.rows[i].threads, table.rows[i].ms};
+        entry.costs = description->costs;
+        entry.n_costs = table.n_rows;
+        return entry;
 }
 
 static bool is_ready(struct request *request) {
@@ -53,46 +85,47 @@ static void reply_json(struct request *request, int r, char *text, size_t size) 
 
 void models_list(struct request *request) {
         const struct context *context = request->context;
-        size_t n = context->options.n_models;
+        size_t n = registry_n_slots(context->registry);
         _cleanup_(freep) struct models_entry *entries = calloc(n, sizeof(*entries));
-        _cleanup_(freep) struct models_cost *costs = calloc(n * COST_TABLE_MAX_ROWS, sizeof(*costs));
+        _cleanup_(freep) struct description *descriptions = calloc(n, sizeof(*descriptions));
         char *text = NULL;
         size_t size = 0;
         int r;
 
         if (!is_ready(request))
                 return;
-        if (!entries || !costs) {
+        if (!entries || !descriptions) {
                 reply_json(request, ERROR_NO_MEMORY, NULL, 0);
                 return;
         }
         for (size_t i = 0; i < n; i++)
-                entries[i] = describe(context, i, costs + i * COST_TABLE_MAX_ROWS);
+                entries[i] = describe(context, i, &descriptions[i]);
         r = models_list_to_json(&text, &size, entries, n, NULL);
+        for (size_t i = 0; i < n; i++)
+                description_release(&descriptions[i], context->registry);
         reply_json(request, r, text, size);
 }
 
 void models_one(struct request *request) {
         const struct context *context = request->context;
         const char *name = request->path + strlen("/v1/models/");
-        struct models_cost costs[COST_TABLE_MAX_ROWS];
+        struct description description = {0};
         struct models_entry entry;
         char *text = NULL;
-        size_t size = 0;
+        size_t size = 0, slot;
         int r;
 
         if (!is_ready(request))
                 return;
-        for (size_t i = 0; i < context->options.n_models; i++) {
-                entry = describe(context, i, costs);
-                if (strcmp(entry.name, name) != 0)
-                        continue;
-                r = models_entry_to_json(&text, &size, &entry, NULL);
-                reply_json(request, r, text, size);
+        if (!registry_find(context->registry, name, &slot)) {
+                request_refuse(request, PROBLEM_NOT_FOUND,
+                               "there is no model \"%s\" here; GET /v1/models lists those "
+                               "there are",
+                               name);
                 return;
         }
-        request_refuse(request, PROBLEM_NOT_FOUND,
-                       "there is no model \"%s\" here; GET /v1/models lists those "
-                       "there are",
-                       name);
+        entry = describe(context, slot, &description);
+        r = models_entry_to_json(&text, &size, &entry, NULL);
+        description_release(&description, context->registry);
+        reply_json(request, r, text, size);
 }

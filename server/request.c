@@ -10,6 +10,7 @@
 #include "server/admission.h"
 #include "server/context.h"
 #include "server/metrics.h"
+#include "server/route.h"
 
 /* What a Content-Length is worth before anything has come. */
 #define BODY_TRUST_BYTES ((size_t)1 << 20)
@@ -90,6 +91,7 @@ void request_refuse(struct request *request, enum problem_type type, const char 
         vsnprintf(detail, sizeof(detail), format, args);
         va_end(args);
         problem_set(&problem, type, "%s", detail);
+        problem.has_protocol_error = request->route && request->route->speaks_protocol;
         problem.instance = request->id;
         reply_release(&request->reply);
         reply_problem(&request->reply, &problem);

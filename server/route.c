@@ -6,12 +6,13 @@
 #include "server/classify_handler.h"
 #include "server/info_handlers.h"
 #include "server/models_handler.h"
+#include "server/repository_handler.h"
 #include "server/request.h"
 
 const char *const route_handler_names[ROUTE_MAX] = {
-        [ROUTE_CLASSIFY] = "classify", [ROUTE_MODELS] = "models",   [ROUTE_LIVEZ] = "livez",
-        [ROUTE_READYZ] = "readyz",     [ROUTE_METRICS] = "metrics", [ROUTE_OPENAPI] = "openapi",
-        [ROUTE_PAGE] = "page",         [ROUTE_OTHER] = "other",
+        [ROUTE_CLASSIFY] = "classify", [ROUTE_MODELS] = "models", [ROUTE_REPOSITORY] = "repository",
+        [ROUTE_LIVEZ] = "livez",       [ROUTE_READYZ] = "readyz", [ROUTE_METRICS] = "metrics",
+        [ROUTE_OPENAPI] = "openapi",   [ROUTE_PAGE] = "page",     [ROUTE_OTHER] = "other",
 };
 
 static void refuse_unknown_path(struct request *request) {
@@ -21,18 +22,23 @@ static void refuse_unknown_path(struct request *request) {
                 "all paths");
 }
 
-#define GET_ALLOW "GET, HEAD, OPTIONS"
+#define GET_ALLOW  "GET, HEAD, OPTIONS"
+#define POST_ALLOW "POST, OPTIONS"
 
 static const struct route routes[] = {
-        {ROUTE_CLASSIFY, "/v1/classify", false, true, ROUTE_POST, "POST, OPTIONS", classify_begin,
+        {ROUTE_CLASSIFY, "/v1/classify", false, true, false, ROUTE_POST, POST_ALLOW, classify_begin,
          classify_complete},
-        {ROUTE_MODELS, "/v1/models", false, false, ROUTE_GET, GET_ALLOW, NULL, models_list},
-        {ROUTE_MODELS, "/v1/models/", true, false, ROUTE_GET, GET_ALLOW, NULL, models_one},
-        {ROUTE_LIVEZ, "/livez", false, false, ROUTE_GET, GET_ALLOW, NULL, info_livez},
-        {ROUTE_READYZ, "/readyz", false, false, ROUTE_GET, GET_ALLOW, NULL, info_readyz},
-        {ROUTE_METRICS, "/metrics", false, false, ROUTE_GET, GET_ALLOW, NULL, info_metrics},
-        {ROUTE_OPENAPI, "/openapi.json", false, false, ROUTE_GET, GET_ALLOW, NULL, info_openapi},
-        {ROUTE_PAGE, "/", false, false, ROUTE_GET, GET_ALLOW, NULL, info_page},
+        {ROUTE_MODELS, "/v1/models", false, false, false, ROUTE_GET, GET_ALLOW, NULL, models_list},
+        {ROUTE_MODELS, "/v1/models/", true, false, false, ROUTE_GET, GET_ALLOW, NULL, models_one},
+        {ROUTE_REPOSITORY, "/v2/repository/index", false, true, true, ROUTE_POST, POST_ALLOW,
+         repository_index_begin, repository_index_complete},
+        {ROUTE_REPOSITORY, "/v2/repository/models/", true, true, true, ROUTE_POST, POST_ALLOW,
+         repository_model_begin, repository_model_complete},
+        {ROUTE_LIVEZ, "/livez", false, false, false, ROUTE_GET, GET_ALLOW, NULL, info_livez},
+        {ROUTE_READYZ, "/readyz", false, false, false, ROUTE_GET, GET_ALLOW, NULL, info_readyz},
+        {ROUTE_METRICS, "/metrics", false, false, false, ROUTE_GET, GET_ALLOW, NULL, info_metrics},
+        {ROUTE_OPENAPI, "/openapi.json", false, false, false, ROUTE_GET, GET_ALLOW, NULL, info_openapi},
+        {ROUTE_PAGE, "/", false, false, false, ROUTE_GET, GET_ALLOW, NULL, info_page},
 };
 
 static const struct route unknown = {.handler = ROUTE_OTHER, .path = "", .begin = refuse_unknown_path};

@@ -18,6 +18,7 @@ enum route_method {
 enum route_handler {
         ROUTE_CLASSIFY,
         ROUTE_MODELS,
+        ROUTE_REPOSITORY,
         ROUTE_LIVEZ,
         ROUTE_READYZ,
         ROUTE_METRICS,
@@ -30,8 +31,9 @@ enum route_handler {
 struct route {
         enum route_handler handler;
         const char *path;
-        bool is_prefix;  /* matches everything that begins with path */
-        bool takes_body; /* else a body is read and thrown away */
+        bool is_prefix;       /* matches everything that begins with path */
+        bool takes_body;      /* else a body is read and thrown away */
+        bool speaks_protocol; /* the Open Inference Protocol: errors have a member "error" too */
         unsigned methods;
         const char *allow;                         /* the Allow header */
         void (*begin)(struct request *request);    /* at the headers: may set the reply; NULL: nothing */

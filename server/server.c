@@ -16,7 +16,6 @@
 
 #include "engine/cpu.h"
 #include "server/admission.h"
-#include "server/backend.h"
 #include "server/batcher.h"
 #include "server/connections.h"
 #include "server/context.h"
@@ -28,6 +27,7 @@
 #include "server/loader.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/registry.h"
 #include "server/route.h"
 #include "server/worker.h"
 
@@ -61,7 +61,6 @@ struct server {
         struct worker_pool *workers;
         struct http *http;
         struct listener *listener;
-        struct loader *loader;
         struct cores *cores; /* NULL where their number was given */
         int signal_fd, wake_fd;
         sigset_t old_signals;
@@ -109,6 +108,7 @@ static int open_signals(struct server *server, struct error *error) {
         sigemptyset(&signals);
         sigaddset(&signals, SIGTERM);
         sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGHUP);
         /* Before any thread is made: they inherit it, and the signals come to the signalfd alone. */
         pthread_sigmask(SIG_BLOCK, &signals, &server->old_signals);
         server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -141,6 +141,13 @@ static int write_port_file(const char *path, uint16_t port, struct error *error)
         return 0;
 }
 
+static void on_dead_model(void *argument) {
+        struct context *context = argument;
+
+        if (context->loader)
+                loader_wake(context->loader);
+}
+
 static int build_engine_side(struct server *server, struct error *error) {
         struct context *context = &server->context;
         const struct server_options *options = &context->options;
@@ -162,9 +169,9 @@ static int build_engine_side(struct server *server, struct error *error) {
                         error);
         if (r < 0)
                 return r;
-        context->backends = calloc(options->n_models, sizeof(struct backend *));
-        if (!context->backends)
-                return error_no_memory(error);
+        r = registry_new(&context->registry, options->n_models, on_dead_model, context, error);
+        if (r < 0)
+                return r;
         return worker_pool_new(&server->workers,
                                &(struct worker_options){.n_workers = context->n_cpus,
                                                         .max_batch = options->max_batch,
@@ -172,8 +179,7 @@ static int build_engine_side(struct server *server, struct error *error) {
                                                         .exact = options->exact_decode,
                                                         .batcher = context->batcher,
                                                         .admission = context->admission,
-                                                        .metrics = context->metrics,
-                                                        .backends = context->backends},
+                                                        .metrics = context->metrics},
                                error);
 }
 
@@ -259,7 +265,7 @@ static int build(struct server *server, struct error *error) {
                 if (r < 0)
                         return r;
         }
-        return loader_new(&server->loader, context, server->wake_fd, error);
+        return loader_new(context, server->wake_fd, error);
 }
 
 /* No request may be suspended when the library is stopped. Bounded by the batches that run. */
@@ -279,16 +285,15 @@ static void tear_down(struct server *server) {
                 http_free(server->http);
         if (server->cores)
                 cores_free(server->cores);
-        if (server->loader)
-                loader_free(server->loader);
+        if (context->loader)
+                loader_free(context->loader);
+        context->loader = NULL; /* it is woken until its thread has ended */
         if (context->batcher)
                 batcher_stop(context->batcher);
         if (server->workers)
                 worker_pool_free(server->workers);
-        for (size_t i = 0; context->backends && i < context->options.n_models; i++)
-                if (context->backends[i])
-                        backend_free(context->backends[i]);
-        free(context->backends);
+        if (context->registry)
+                registry_free(context->registry);
         if (context->batcher)
                 batcher_free(context->batcher);
         if (context->admission)
@@ -327,7 +332,7 @@ int server_run(const struct server_options *options, struct error *error) {
                                 .context = &server.context,
                                 .http = server.http,
                                 .listener = server.listener,
-                                .loader = server.loader,
+                                .loader = server.context.loader,
                                 .signal_fd = server.signal_fd,
                                 .wake_fd = server.wake_fd,
                         },

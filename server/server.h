@@ -3,8 +3,8 @@
  * server: HTTP in front of the engine: admission, decode pool, batcher, workers, metrics, lifecycle.
  *
  * server_run() is the whole life of the server: it listens, loads the models (readiness is 503 until they
- * are warm), serves until SIGTERM or SIGINT, drains, and returns. One server a process: it takes over these
- * signals.
+ * are warm), serves until SIGTERM or SIGINT, drains, and returns. On SIGHUP it loads all models again,
+ * beside those that it serves. One server a process: it takes over these signals.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +30,7 @@ struct server_options {
 
         const struct server_model *models; /* the first one is the default of requests that name none */
         size_t n_models;
+        bool model_control; /* clients may load and unload them: POST /v2/repository/... */
 
         unsigned threads;       /* CPUs for inference; 0: cpu_count() */
         bool elastic;           /* an image that is alone gets all CPUs; else each image gets one */

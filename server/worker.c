@@ -94,9 +94,10 @@ static int execute(struct worker *worker, struct backend *backend, const struct 
                                error);
 }
 
-static void run_batch(struct worker *worker, struct work *work) {
+/* Images of one backend, of which it has a plan for so many. */
+static void run_part(struct worker *worker, const struct work *work) {
         const struct worker_options *options = &worker->pool->options;
-        struct backend *backend = options->backends[work->model];
+        struct backend *backend = work->jobs[0]->backend;
         size_t n_classes = model_n_classes(backend_model(backend));
         uint64_t start_ns = clock_ns(), duration_ns;
         struct error error = ERROR_NONE;
@@ -130,12 +131,33 @@ static void run_batch(struct worker *worker, struct work *work) {
         }
 }
 
+/* How many images from first on run together. A batch is made by the costs of what is served now; while a
+ * model is being replaced, images of the one before still come, and that has other plans. */
+static size_t part_size(const struct work *work, size_t first) {
+        struct backend *backend = work->jobs[first]->backend;
+        size_t n = 1;
+
+        while (first + n < work->n_jobs && work->jobs[first + n]->backend == backend)
+                n++;
+        return n == 1 || backend_has_batch(backend, n) ? n : 1;
+}
+
+static void run_batch(struct worker *worker, const struct work *work) {
+        struct work part = *work;
+
+        for (size_t i = 0; i < work->n_jobs; i += part.n_jobs) {
+                part.jobs = work->jobs + i;
+                part.n_jobs = part_size(work, i);
+                run_part(worker, &part);
+        }
+}
+
 static void decode(struct worker *worker, struct work *work) {
         const struct worker_options *options = &worker->pool->options;
         const struct image_options image_options = {.max_pixels = options->max_pixels,
                                                     .exact = options->exact};
         struct image_job *job = work->jobs[0];
-        const struct model *model = backend_model(options->backends[job->model]);
+        const struct model *model = backend_model(job->backend);
 
         if (decode_job(worker->decoder, model_preprocess(model), &image_options, job)) {
                 admission_observe_decode(options->admission, job->size,

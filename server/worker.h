@@ -11,7 +11,6 @@
 #include "base/macros.h"
 
 struct admission;
-struct backend;
 struct batcher;
 struct metrics;
 struct worker_pool;
@@ -24,7 +23,6 @@ struct worker_options {
         struct batcher *batcher; /* all outlive the pool */
         struct admission *admission;
         struct metrics *metrics;
-        struct backend *const *backends; /* [models]; an entry is set before its first job */
 };
 
 /* Fails with ERROR_NO_MEMORY or ERROR_IO (no thread). */

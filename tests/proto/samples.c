@@ -8,6 +8,7 @@
 #include "proto/classify.h"
 #include "proto/contract.h"
 #include "proto/models.h"
+#include "proto/repository.h"
 
 /* text: by its place, because arguments are evaluated in any order. */
 static void print(const char *schema, int r, char **text) {
@@ -25,6 +26,7 @@ static void print_problems(void) {
 
                 problem_set(&problem, type, "what is wrong; what to change");
                 problem.instance = type % 2 ? "r-1" : NULL;
+                problem.has_protocol_error = type % 3 == 0;
                 print("Problem", problem_to_json(&text, &size, &problem, NULL), &text);
         }
 }
@@ -67,6 +69,10 @@ static void print_models(void) {
         static const struct models_cost costs[] = {{.batch = 1, .threads = 1, .ms = 11.5}};
         struct models_entry entries[] = {
                 {.name = "a",
+                 .is_loaded = true,
+                 .generation = 3,
+                 .loaded_at = 1767225599,
+                 .last_load = {.outcome = "failed", .at = 1767225600, .error = "not \xFF ONNX"},
                  .version = "0123456789ab",
                  .precision = "int8",
                  .precision_why = "fast",
@@ -78,6 +84,9 @@ static void print_models(void) {
                  .costs = costs,
                  .n_costs = 1},
                 {.name = "b",
+                 .is_loaded = true,
+                 .generation = 1,
+                 .last_load = {.outcome = "ok", .error = ""},
                  .version = "ba9876543210",
                  .precision = "f32",
                  .precision_why = "asked for",
@@ -85,13 +94,34 @@ static void print_models(void) {
                  .height = 1,
                  .width = 1,
                  .n_classes = 2},
+                {.name = "c", .generation = 1, .last_load = {.outcome = "rejected", .error = "golden"}},
+                {.name = "d",
+                 .is_loading = true,
+                 .generation = 2,
+                 .last_load = {.outcome = "ok", .error = ""}},
         };
         size_t size;
         char *text;
 
         for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
-                print("Model", models_entry_to_json(&text, &size, &entries[i], NULL), &text);
+                print(entries[i].is_loaded ? "Model" : "UnloadedModel",
+                      models_entry_to_json(&text, &size, &entries[i], NULL), &text);
         print("ModelList", models_list_to_json(&text, &size, entries, ARRAY_SIZE(entries), NULL), &text);
+}
+
+static void print_repository(void) {
+        static const struct repository_entry entries[] = {
+                {.name = "a", .version = "0123456789ab", .state = REPOSITORY_READY, .reason = ""},
+                {.name = "b\xFF", .state = REPOSITORY_LOADING, .reason = ""},
+                {.name = "c", .state = REPOSITORY_UNAVAILABLE, .reason = "unloaded"},
+        };
+        size_t size;
+        char *text;
+
+        for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+                print("RepositoryEntry", repository_entry_to_json(&text, &size, &entries[i], NULL), &text);
+        print("RepositoryIndex", repository_index_to_json(&text, &size, entries, ARRAY_SIZE(entries), NULL),
+              &text);
 }
 
 int main(int argc, char **argv) {
@@ -103,5 +133,6 @@ int main(int argc, char **argv) {
         print_problems();
         print_classification();
         print_models();
+        print_repository();
         return 0;
 }

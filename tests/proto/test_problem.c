@@ -18,8 +18,24 @@ START_TEST(problem_has_the_members_of_rfc9457) {
 }
 END_TEST
 
+START_TEST(problem_of_the_protocol_has_its_error_too) {
+        _cleanup_(freep) char *text = NULL;
+        struct problem problem;
+        size_t size;
+
+        problem_set(&problem, PROBLEM_MODEL_NOT_LOADED, "half \"written\"");
+        problem.has_protocol_error = true;
+        ck_assert_int_eq(problem_to_json(&text, &size, &problem, NULL), 0);
+        ck_assert_str_eq(text,
+                         "{\"type\":\"urn:saccade:problem:model-not-loaded\",\"title\":\"Model not "
+                         "loaded\",\"status\":400,\"detail\":\"half \\\"written\\\"\",\"error\":\"half "
+                         "\\\"written\\\"\"}");
+}
+END_TEST
+
 START_TEST(problem_statuses_are_those_of_the_contract) {
-        static const int statuses[] = {400, 401, 404, 405, 408, 413, 415, 422, 422, 429, 431, 500, 503, 504};
+        static const int statuses[] = {400, 400, 401, 404, 405, 408, 413, 415,
+                                       422, 422, 429, 431, 500, 503, 504};
 
         ck_assert_uint_eq(ARRAY_SIZE(statuses), PROBLEM_TYPE_MAX);
         for (enum problem_type type = 0; type < PROBLEM_TYPE_MAX; type++) {
@@ -83,6 +99,7 @@ int main(void) {
         TCase *tests = tcase_create("problem");
 
         tcase_add_test(tests, problem_has_the_members_of_rfc9457);
+        tcase_add_test(tests, problem_of_the_protocol_has_its_error_too);
         tcase_add_test(tests, problem_statuses_are_those_of_the_contract);
         tcase_add_test(tests, problem_long_detail_is_cut_between_characters);
         tcase_add_test(tests, problem_detail_that_just_fits_is_whole);

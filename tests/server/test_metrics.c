@@ -77,7 +77,7 @@ START_TEST(a_model_is_shown_when_it_is_known) {
         _cleanup_(freep) char *before = render(false), *after = NULL;
 
         ck_assert_ptr_null(strstr(before, "saccade_images_total{"));
-        metrics_set_model(metrics, 1, "a\"b\\c\nd", "0123", "f32");
+        ck_assert_int_eq(metrics_set_model(metrics, 1, "a\"b\\c\nd", "0123", "f32", NULL), 0);
         metrics_image(metrics, 1, METRICS_OUTCOME_DEADLINE);
         after = render(false);
         ck_assert_contains(
@@ -85,6 +85,34 @@ START_TEST(a_model_is_shown_when_it_is_known) {
                 "saccade_model_info{model=\"a\\\"b\\\\c\\nd\",version=\"0123\",precision=\"f32\"} 1\n");
         ck_assert_contains(after,
                            "saccade_images_total{model=\"a\\\"b\\\\c\\nd\",outcome=\"deadline\"} 1\n");
+}
+END_TEST
+
+START_TEST(a_model_that_is_replaced_or_unloaded_keeps_what_it_counted) {
+        _cleanup_(freep) char *replaced = NULL, *unloaded = NULL;
+
+        ck_assert_int_eq(metrics_set_model(metrics, 0, "m", "0001", "f32", NULL), 0);
+        metrics_image(metrics, 0, METRICS_OUTCOME_OK);
+        metrics_model_load(metrics, 0, METRICS_LOAD_OK);
+        ck_assert_int_eq(metrics_set_model(metrics, 0, "m", "0002", "int8", NULL), 0);
+        metrics_model_load(metrics, 0, METRICS_LOAD_REJECTED);
+        replaced = render(false);
+        ck_assert_contains(replaced,
+                           "saccade_model_info{model=\"m\",version=\"0002\",precision=\"int8\"} 1\n");
+        ck_assert_ptr_null(strstr(replaced, "\"0001\""));
+        ck_assert_contains(replaced, "saccade_model_loaded{model=\"m\"} 1\n");
+        ck_assert_contains(replaced, "saccade_model_last_reload_successful{model=\"m\"} 0\n");
+        ck_assert_contains(replaced, "saccade_model_reloads_total{model=\"m\",outcome=\"ok\"} 1\n");
+        ck_assert_contains(replaced, "saccade_model_reloads_total{model=\"m\",outcome=\"failed\"} 0\n");
+        ck_assert_contains(replaced, "saccade_model_reloads_total{model=\"m\",outcome=\"rejected\"} 1\n");
+
+        metrics_unset_model(metrics, 0);
+        metrics_model_load(metrics, 0, METRICS_LOAD_OK);
+        unloaded = render(false);
+        ck_assert_ptr_null(strstr(unloaded, "saccade_model_info{"));
+        ck_assert_contains(unloaded, "saccade_model_loaded{model=\"m\"} 0\n");
+        ck_assert_contains(unloaded, "saccade_model_last_reload_successful{model=\"m\"} 1\n");
+        ck_assert_contains(unloaded, "saccade_images_total{model=\"m\",outcome=\"ok\"} 1\n");
 }
 END_TEST
 
@@ -137,6 +165,7 @@ int main(void) {
         tcase_add_test(tests, buckets_are_cumulative_and_their_bounds_belong_to_them);
         tcase_add_test(tests, batches_sum_to_their_images);
         tcase_add_test(tests, a_model_is_shown_when_it_is_known);
+        tcase_add_test(tests, a_model_that_is_replaced_or_unloaded_keeps_what_it_counted);
         tcase_add_test(tests, openmetrics_names_families_without_total_and_ends_in_eof);
         tcase_add_test(tests, gauges_are_what_was_given);
         tcase_add_test(tests, no_event_of_any_thread_is_lost);
