@@ -8,3 +8,4 @@ extern const struct command COMMAND_INFER;
 extern const struct command COMMAND_BENCH;
 extern const struct command COMMAND_INSPECT;
 extern const struct command COMMAND_QUANTIZE;
+extern const struct command COMMAND_TOP;

@@ -15,7 +15,7 @@
 
 static const struct command *const commands[] = {
         &COMMAND_SERVE,   &COMMAND_CLASSIFY, &COMMAND_INFER, &COMMAND_BENCH,
-        &COMMAND_INSPECT, &COMMAND_QUANTIZE, NULL,
+        &COMMAND_INSPECT, &COMMAND_QUANTIZE, &COMMAND_TOP,   NULL,
 };
 
 static const struct command *find_command(const char *name) {

@@ -14,7 +14,7 @@ import unittest
 
 SACCADE = os.environ["SACCADE"]
 MAN_PAGE = os.environ.get("MAN_PAGE")
-COMMANDS = ["serve", "classify", "infer", "bench", "inspect", "quantize"]
+COMMANDS = ["serve", "classify", "infer", "bench", "inspect", "quantize", "top"]
 PHOTOGRAPH = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cat.jpg"
 TIMEOUT = 120
 
