@@ -19,6 +19,7 @@
 #include "server/metrics.h"
 #include "server/registry.h"
 #include "server/request.h"
+#include "server/slow_log.h"
 
 struct classification {
         struct request *request;
@@ -259,21 +260,54 @@ static uint64_t ms_to_ns(double ms) {
         return (uint64_t)(ms * 1e6);
 }
 
-static void observe_job(struct context *context, const struct image_job *job,
+static void observe_job(const struct request *request, const struct image_job *job,
                         struct classify_latency latency) {
-        metrics_image(context->metrics, job->model, job->outcome);
+        struct metrics *metrics = request->context->metrics;
+        struct exemplar_labels exemplar = request_exemplar(request);
+
+        metrics_image(metrics, job->model, job->outcome);
         if (job->decode_start_ns > 0)
-                metrics_stage_duration(context->metrics, METRICS_STAGE_DECODE, ms_to_ns(latency.decode_ms));
+                metrics_stage_duration(metrics, job->model, METRICS_STAGE_DECODE,
+                                       ms_to_ns(latency.decode_ms), &exemplar);
         if (job->infer_start_ns > 0) {
-                metrics_stage_duration(context->metrics, METRICS_STAGE_INFER, ms_to_ns(latency.infer_ms));
-                metrics_stage_duration(context->metrics, METRICS_STAGE_QUEUE, ms_to_ns(latency.queue_ms));
+                metrics_stage_duration(metrics, job->model, METRICS_STAGE_INFER, ms_to_ns(latency.infer_ms),
+                                       &exemplar);
+                metrics_stage_duration(metrics, job->model, METRICS_STAGE_QUEUE, ms_to_ns(latency.queue_ms),
+                                       &exemplar);
         }
+}
+
+/* The stages of the whole request. latency: without encoding. */
+static void observe_request(const struct classification *c, const struct image_job *last,
+                            struct classify_latency latency, double encode_ms) {
+        const struct request *request = c->request;
+        struct metrics *metrics = request->context->metrics;
+        struct exemplar_labels exemplar = request_exemplar(request);
+
+        latency.total_ms += encode_ms;
+        metrics_stage_duration(metrics, c->model, METRICS_STAGE_RECEIVE, ms_to_ns(latency.receive_ms),
+                               &exemplar);
+        metrics_stage_duration(metrics, c->model, METRICS_STAGE_ENCODE, ms_to_ns(encode_ms), &exemplar);
+        metrics_stage_duration(metrics, c->model, METRICS_STAGE_TOTAL, ms_to_ns(latency.total_ms),
+                               &exemplar);
+        slow_log_consider(
+                request->context->slow_log,
+                &(struct slow_request){.id = request->id,
+                                       .traceparent = request->traceparent,
+                                       .model = registry_name(request->context->registry, c->model),
+                                       .status = request->reply.status,
+                                       .latency = latency,
+                                       .encode_ms = encode_ms,
+                                       .n_images = c->n_jobs,
+                                       .batch_size = last->batch_size,
+                                       .width = last->width,
+                                       .height = last->height,
+                                       .body_bytes = request->body_size});
 }
 
 /* The last image is done, on whatever thread. */
 static void finish(struct classification *c, const struct image_job *last, uint64_t end_ns) {
         struct request *request = c->request;
-        struct metrics *metrics = request->context->metrics;
         struct classify_latency latency = latency_of(last, request, end_ns);
         double encode_ms;
 
@@ -292,9 +326,7 @@ static void finish(struct classification *c, const struct image_job *last, uint6
                      "total;dur=%.3f",
                      latency.receive_ms, latency.decode_ms, latency.queue_ms, latency.infer_ms, encode_ms,
                      latency.total_ms + encode_ms);
-        metrics_stage_duration(metrics, METRICS_STAGE_RECEIVE, ms_to_ns(latency.receive_ms));
-        metrics_stage_duration(metrics, METRICS_STAGE_ENCODE, ms_to_ns(encode_ms));
-        metrics_stage_duration(metrics, METRICS_STAGE_TOTAL, ms_to_ns(latency.total_ms + encode_ms));
+        observe_request(c, last, latency, encode_ms);
         request_resume(request);
 }
 
@@ -311,7 +343,7 @@ static void job_done(struct image_job *job) {
 
         image_job_drop_pixels(job);
         admission_end(c->request->context->admission, job->cost);
-        observe_job(c->request->context, job, latency_of(job, c->request, end_ns));
+        observe_job(c->request, job, latency_of(job, c->request, end_ns));
         if (atomic_fetch_sub_explicit(&c->n_left, 1, memory_order_acq_rel) == 1)
                 finish(c, job, end_ns);
 }

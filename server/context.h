@@ -16,12 +16,14 @@ struct loader;
 struct log;
 struct metrics;
 struct registry;
+struct slow_log;
 
 struct context {
         struct server_options options;
         unsigned n_cpus;
         struct log *log;
         struct metrics *metrics;
+        struct slow_log *slow_log;
         struct admission *admission;
         struct batcher *batcher;
         struct connections *connections;

@@ -130,8 +130,11 @@ static void request_ended(void *argument, struct MHD_Connection *mhd _unused_, v
         duration_ns = clock_ns() - request->start_ns;
         /* What broke off in its headers was no request, unless it was answered. */
         if (request->route || status == 408) {
+                struct exemplar_labels exemplar = request_exemplar(request);
+
                 metrics_request(http->context->metrics,
-                                request->route ? request->route->handler : ROUTE_OTHER, status, duration_ns);
+                                request->route ? request->route->handler : ROUTE_OTHER, status, duration_ns,
+                                &exemplar);
                 log_request(request, status, duration_ns);
         }
         atomic_fetch_sub(&http->context->inflight_requests, 1);
@@ -194,8 +197,10 @@ static void admit(struct request *request, const char *method) {
         request->content_type = header(request, "Content-Type");
         request->expects_continue = expect && strcasecmp(expect, "100-continue") == 0;
         request->body_limit = request->context->options.max_body_bytes;
-        if (trace && traceparent_is_valid(trace))
+        if (trace && traceparent_is_valid(trace)) {
                 snprintf(request->traceparent, sizeof(request->traceparent), "%s", trace);
+                traceparent_trace_id(request->trace_id, trace);
+        }
         if (id && request_id_is_valid(id)) {
                 connection_reading(request->connection, NULL); /* the guard may be reading the old one */
                 snprintf(request->id, sizeof(request->id), "%s", id);

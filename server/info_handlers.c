@@ -40,6 +40,7 @@ static struct metrics_gauges read_gauges(struct context *context) {
         size_t backlog = load.waiting_images + load.expected_images;
 
         return (struct metrics_gauges){
+                .cpus = load.cores,
                 .queue_images = admission_images(context->admission),
                 /* Without the one that asks. */
                 .inflight_requests = atomic_load(&context->inflight_requests) - 1,

@@ -58,7 +58,7 @@ static void refuse(struct listener *listener, int fd, uint64_t since_ns, enum pr
                 reply_header(&reply, "Retry-After", "%u", retry_after_s);
         reply_send(&reply, fd, NULL);
         metrics_request(listener->options.metrics, listener->options.metrics_handler, reply.status,
-                        clock_ns() - since_ns);
+                        clock_ns() - since_ns, NULL);
         log_event(listener->options.log, LOG_LEVEL_INFO, "connection refused",
                   LOG_COUNT("status", reply.status), LOG_TEXT("detail", detail));
         reply_release(&reply);

@@ -82,11 +82,10 @@ static int publish(struct loader *loader, size_t slot, struct draft *draft, stru
 
         abandon_measurement(loader, slot);
         r = registry_publish(context->registry, slot, steal_ptr(&draft->backend), error);
-        if (r >= 0)
-                r = metrics_set_model(context->metrics, slot, model_name(model), model_version(model),
-                                      model_precision(model), error);
         if (r < 0)
                 return r;
+        metrics_set_model(context->metrics, slot, model_name(model), model_version(model),
+                          model_precision(model));
         /* A batch that is made by the old costs meanwhile runs in parts where the model has no such plan. */
         batcher_set_costs(context->batcher, slot, &draft->costs);
         admission_set_infer(context->admission, slot, (uint64_t)(cost_table_ms(&draft->costs, 1, 1) * 1e6));

@@ -195,7 +195,7 @@ static int tune_first(struct measurement *measurement, struct error *error) {
         batcher_set_costs(context->batcher, measurement->slot, &costs);
         /* The precision is among what may have been measured. */
         metrics_set_model(context->metrics, measurement->slot, model_name(model), model_version(model),
-                          model_precision(model), NULL);
+                          model_precision(model));
         save_tuning(measurement);
         log_event(context->log, LOG_LEVEL_INFO, "tuned", LOG_TEXT("model", model_name(model)),
                   LOG_COUNT("batch", 1), LOG_TEXT("precision", model_precision(model)),

@@ -2,9 +2,9 @@
 /*
  * metrics: what the server counts, and its Prometheus text.
  *
- * The names are those of ARCHITECTURE.md. Recording is lock-free and does not allocate: a thread adds to its
- * own shard, and a scrape sums the shards (a scrape is no snapshot: a count may be newer than another).
- * All functions are thread safe.
+ * docs/metrics.md has the names and what they mean. Recording is lock-free and does not allocate: a thread
+ * adds to its own shard, and a scrape sums the shards (a scrape is no snapshot: a count may be newer than
+ * another). All functions are thread safe.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "server/exemplar.h"
 
 struct metrics;
 
@@ -69,13 +70,14 @@ void metrics_free(struct metrics *metrics);
 DEFINE_CLEANUP(metrics)
 
 const char *metrics_stage_name(enum metrics_stage stage);
-
 const char *metrics_load_name(enum metrics_load load);
 
-/* Says what is served, and makes a model visible: before, nothing of it is shown. Strings are copied. Fails
- * with ERROR_NO_MEMORY. */
-int metrics_set_model(struct metrics *metrics, size_t model, const char *name, const char *version,
-                      const char *precision, struct error *error);
+/* Makes a model visible, or tells what is served under its index now; before, nothing of it is shown.
+ * Strings are copied: a name of more than METRICS_MODEL_NAME_MAX bytes is cut, what is not UTF-8 in it
+ * becomes U+FFFD. Takes a lock, which a scrape holds as well. */
+#define METRICS_MODEL_NAME_MAX 255u
+void metrics_set_model(struct metrics *metrics, size_t model, const char *name, const char *version,
+                       const char *precision);
 
 /* It is no longer served; what it counted stays. */
 void metrics_unset_model(struct metrics *metrics, size_t model);
@@ -83,15 +85,19 @@ void metrics_unset_model(struct metrics *metrics, size_t model);
 /* A load beside serving has ended. */
 void metrics_model_load(struct metrics *metrics, size_t model, enum metrics_load load);
 
-/* handler and model: indices below n_handlers and n_models. */
-void metrics_request(struct metrics *metrics, size_t handler, unsigned code, uint64_t duration_ns);
+/* handler and model: indices below n_handlers and n_models. exemplar: the request, or NULL. */
+void metrics_request(struct metrics *metrics, size_t handler, unsigned code, uint64_t duration_ns,
+                     const struct exemplar_labels *exemplar);
 void metrics_image(struct metrics *metrics, size_t model, enum metrics_outcome outcome);
-void metrics_stage_duration(struct metrics *metrics, enum metrics_stage stage, uint64_t duration_ns);
-void metrics_batch(struct metrics *metrics, size_t images);
+void metrics_stage_duration(struct metrics *metrics, size_t model, enum metrics_stage stage,
+                            uint64_t duration_ns, const struct exemplar_labels *exemplar);
+void metrics_batch(struct metrics *metrics, size_t model, size_t images);
 void metrics_shed(struct metrics *metrics, enum metrics_shed reason);
+void metrics_slow_request(struct metrics *metrics);
 
 /* What is not counted but looked up when asked for. */
 struct metrics_gauges {
+        unsigned cpus; /* that inference may use */
         size_t queue_images;
         size_t inflight_requests;
         double queue_wait_estimate_s;
@@ -101,8 +107,8 @@ struct metrics_gauges {
 /* One counter or histogram, for rendering and for tests; sums over the shards. */
 uint64_t metrics_requests(const struct metrics *metrics, size_t handler, unsigned code);
 
-/* Prometheus text 0.0.4, or OpenMetrics 1.0. *ret_text is the caller's to free(). Fails with
- * ERROR_NO_MEMORY. */
+/* Prometheus text 0.0.4, or OpenMetrics 1.0, which has exemplars too. *ret_text is the caller's to free().
+ * Fails with ERROR_NO_MEMORY. */
 int metrics_render(struct metrics *metrics, const struct metrics_gauges *gauges, bool openmetrics,
                    char **ret_text, size_t *ret_size, struct error *error);
 

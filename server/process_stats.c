@@ -1,6 +1,7 @@
 #include "server/process_stats.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -34,6 +35,14 @@ static double boot_time_seconds(void) {
         return seconds;
 }
 
+static double boot_time_s;
+static pthread_once_t boot_time_once = PTHREAD_ONCE_INIT;
+
+/* Once: the kernel reckons it from the clock, and what depends on it must not move when the clock is set. */
+static void read_boot_time(void) {
+        boot_time_s = boot_time_seconds();
+}
+
 static uint64_t count_fds(void) {
         uint64_t n = 0;
         DIR *directory;
@@ -54,12 +63,13 @@ struct process_stats process_stats_read(void) {
         char stat[1024];
         FILE *file;
 
+        pthread_once(&boot_time_once, read_boot_time);
         file = fopen("/proc/self/stat", "re");
         if (file) {
                 stat[fread(stat, 1, sizeof(stat) - 1, file)] = 0;
                 fclose(file);
                 stats.cpu_seconds = (double)(stat_field(stat, 14) + stat_field(stat, 15)) / ticks;
-                stats.start_time_seconds = boot_time_seconds() + (double)stat_field(stat, 22) / ticks;
+                stats.start_time_seconds = boot_time_s + (double)stat_field(stat, 22) / ticks;
                 stats.virtual_bytes = stat_field(stat, 23);
                 stats.resident_bytes = stat_field(stat, 24) * (uint64_t)sysconf(_SC_PAGESIZE);
         }

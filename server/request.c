@@ -82,6 +82,11 @@ void request_free(struct request *request) {
         free(request);
 }
 
+struct exemplar_labels request_exemplar(const struct request *request) {
+        return (struct exemplar_labels){.request_id = request->id,
+                                        .trace_id = *request->trace_id ? request->trace_id : NULL};
+}
+
 void request_refuse(struct request *request, enum problem_type type, const char *format, ...) {
         struct problem problem = {0};
         char detail[sizeof(problem.detail)];

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "proto/problem.h"
+#include "server/exemplar.h"
 #include "server/reply.h"
 #include "server/request_id.h"
 
@@ -30,6 +31,7 @@ struct request {
 
         char id[REQUEST_ID_MAX + 1];
         char traceparent[TRACEPARENT_SIZE + 1]; /* "": none */
+        char trace_id[TRACE_ID_SIZE + 1];       /* of it; "": none */
         char method[16];
         char *target;      /* path and query as sent */
         const char *query; /* within target, or "" */
@@ -66,6 +68,9 @@ void request_free(struct request *request);
 /* Answers with a problem. The detail says what to change. */
 void request_refuse(struct request *request, enum problem_type type, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+
+/* What histograms note of it; borrows from the request. */
+struct exemplar_labels request_exemplar(const struct request *request);
 
 /* 429 with Retry-After, counted as shed; reason is an enum metrics_shed. */
 void request_shed(struct request *request, int reason);

@@ -52,3 +52,8 @@ bool traceparent_is_valid(const char *text) {
                is_hex(text + 3, 32) && text[35] == '-' && is_hex(text + 36, 16) && text[52] == '-' &&
                strspn(text + 53, "0123456789abcdef") == 2;
 }
+
+void traceparent_trace_id(char ret_id[TRACE_ID_SIZE + 1], const char *traceparent) {
+        memcpy(ret_id, traceparent + strlen("00-"), TRACE_ID_SIZE);
+        ret_id[TRACE_ID_SIZE] = 0;
+}

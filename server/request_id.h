@@ -5,6 +5,8 @@
 #define REQUEST_ID_MAX   64u /* bytes */
 #define TRACEPARENT_SIZE 55u /* W3C Trace Context, version 00: 2 + 32 + 16 + 2 hex digits and three '-' */
 
+#define TRACE_ID_SIZE    32u /* hexadecimal digits within it */
+
 /* Letters, digits, and "-_.:/+=@" only, 1 to REQUEST_ID_MAX of them. */
 bool request_id_is_valid(const char *text);
 
@@ -14,3 +16,6 @@ void request_id_make(char ret_id[REQUEST_ID_MADE_SIZE + 1]);
 
 /* Whether text is a traceparent of version 00 with nonzero ids (section 3.2.2.3). */
 bool traceparent_is_valid(const char *text);
+
+/* The trace-id within a valid traceparent. */
+void traceparent_trace_id(char ret_id[TRACE_ID_SIZE + 1], const char *traceparent);

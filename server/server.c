@@ -29,6 +29,7 @@
 #include "server/metrics.h"
 #include "server/registry.h"
 #include "server/route.h"
+#include "server/slow_log.h"
 #include "server/worker.h"
 
 #define MALLOC_MMAP_BYTES (256 << 10)
@@ -242,6 +243,13 @@ static int build(struct server *server, struct error *error) {
                         error);
         if (r < 0)
                 return r;
+        r = slow_log_new(&context->slow_log,
+                         &(struct slow_log_options){.log = context->log,
+                                                    .metrics = context->metrics,
+                                                    .threshold_ms = context->options.slow_log_ms},
+                         error);
+        if (r < 0)
+                return r;
         /* The address first: it fails most often, and fastest. */
         r = build_http_side(server, error);
         if (r < 0)
@@ -302,6 +310,8 @@ static void tear_down(struct server *server) {
                 connections_free(context->connections);
         if (context->linger)
                 lingering_free(context->linger);
+        if (context->slow_log)
+                slow_log_free(context->slow_log);
         if (context->metrics)
                 metrics_free(context->metrics);
         if (context->log)

@@ -57,6 +57,7 @@ struct server_options {
 
         enum log_format log_format;
         enum log_level log_level;
+        unsigned slow_log_ms; /* classifications that take longer are logged with their stages; 0: none */
 };
 
 /* The defaults of every field; no models. */

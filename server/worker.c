@@ -117,7 +117,7 @@ static void run_part(struct worker *worker, const struct work *work) {
                 double image_ms = batcher_observe(options->batcher, work->model, work->n_jobs, work->threads,
                                                   (double)duration_ns / 1e6);
 
-                metrics_batch(options->metrics, work->n_jobs);
+                metrics_batch(options->metrics, work->model, work->n_jobs);
                 admission_set_infer(options->admission, work->model, (uint64_t)(image_ms * 1e6));
         }
         for (size_t i = 0; i < work->n_jobs; i++) {

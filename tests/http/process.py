@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CAT = (ROOT / "docs" / "cat.jpg").read_bytes()
+LABEL = r'[a-z_]+="(?:[^"\\\n]|\\.)*"'
+SAMPLE = re.compile(rf"(?m)^([a-z_]+)(?:\{{((?:{LABEL},?)*)\}})? (\S+)$")
 BOUND_S = 60  # a wait that takes longer than this has failed; the machine may be busy
 
 
@@ -88,13 +91,16 @@ class Server:
                 answer += chunk
             return answer
 
-    def metric(self, line_start, absent=None):
-        """The value of the sample whose name and labels are line_start; some appear with their first event."""
-        for line in self.request("GET", "/metrics").body.decode().splitlines():
-            if line.startswith(line_start + " "):
-                return float(line.split()[-1])
+    def metric(self, series, absent=None):
+        """The sum of all samples that have this name and at least these labels; some appear with their first event."""
+        name, _, labels = series.rstrip("}").partition("{")
+        wanted = set(re.findall(LABEL, labels))
+        values = [float(value) for sample, given, value in SAMPLE.findall(self.request("GET", "/metrics").body.decode())
+                  if sample == name and wanted <= set(re.findall(LABEL, given))]
+        if values:
+            return sum(values)
         if absent is None:
-            raise AssertionError(f"no metric {line_start}")
+            raise AssertionError(f"no metric {series}")
         return absent
 
     def resident_bytes(self):

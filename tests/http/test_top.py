@@ -64,6 +64,7 @@ def answer_of(text, status="200 OK", extra=""):
 class Once(unittest.TestCase):
     def test_a_report_says_what_the_server_did_meanwhile(self):
         with Server() as server:
+            precision = server.request("GET", "/v1/models").json()["models"][0]["precision"]
             stop = threading.Event()
             load = threading.Thread(target=lambda: [server.classify() for _ in iter(stop.is_set, True)])
             load.start()
@@ -85,7 +86,7 @@ class Once(unittest.TestCase):
             self.assertTrue(0 < mean <= p99)
             self.assertGreater(per_s, 0)
         self.assertGreater(float(rows["total"][1]), float(rows["decode"][1]))
-        self.assertEqual(rows["efficientnet-lite0"][2], "f32")
+        self.assertEqual(rows["efficientnet-lite0"][2], precision)
         self.assertGreater(float(rows["process"][1]), 0)
         self.assertGreater(float(re.search(r"([0-9.]+) MiB", done.stdout)[1]), 1)
 
