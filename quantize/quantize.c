@@ -174,7 +174,7 @@ static int run_float(struct session *session, float **ret_outputs, size_t *ret_b
         if (r >= 0)
                 r = session_open(&model, session, bytes, *ret_bytes, PRECISION_F32, NULL, error);
         if (r >= 0)
-                r = runner_outputs(outputs, model, session->pictures, 1, &session->parallel, error);
+                r = runner_outputs(outputs, model, session->pictures, 1, false, &session->parallel, error);
         if (r < 0)
                 return r;
         *ret_outputs = steal_ptr(&outputs);
