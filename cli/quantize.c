@@ -75,8 +75,9 @@ static const struct option quantize_options[] = {
          .type = OPTION_ENUM,
          .choices = EQUALISE_NAMES,
          .offset = offsetof(struct quantize_values, equalise),
-         .help = "bring channels between two convolutions to like ranges, which leaves float32's answers as "
-                 "they are; auto tries it where there are depthwise ones and keeps it where it helps"},
+         .help = "bring channels between two convolutions to like ranges, which leaves float32's answers on "
+                 "these images as they are; auto tries it where there are depthwise ones and keeps it where "
+                 "it helps"},
         OPTION_ROW_THREADS(struct quantize_values),
         OPTION_ROW_CONFIG(struct quantize_values),
         {0},
