@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +5,10 @@
 
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/folder.h"
 #include "cli/progress.h"
 #include "engine/cpu.h"
 #include "engine/model_config.h"
-#include "models/embedded.h"
 #include "quantize/quantize.h"
 #include "quantize/report.h"
 
@@ -20,10 +19,16 @@ struct quantize_values {
         int estimator, equalise;
         double max_drop, percentile;
         unsigned threads;
+        bool force;
 };
 
 static const struct option quantize_options[] = {
-        OPTION_ROW_MODEL(struct quantize_values),
+        {.name = "model",
+         .argument = "PATH",
+         .type = OPTION_STRING,
+         .offset = offsetof(struct quantize_values, model),
+         .help = "the float32 model: model.onnx, or a directory that has it beside config.json and "
+                 "preprocessor_config.json"},
         {.name = "calibrate",
          .argument = "DIR",
          .type = OPTION_STRING,
@@ -35,6 +40,10 @@ static const struct option quantize_options[] = {
          .type = OPTION_STRING,
          .offset = offsetof(struct quantize_values, output),
          .help = "model directory to write: model.onnx, the JSON files of the model, report.md, report.svg"},
+        {.name = "force",
+         .type = OPTION_BOOL,
+         .offset = offsetof(struct quantize_values, force),
+         .help = "replace the model that --output has already; never the one that is quantised"},
         {.name = "max-drop",
          .argument = "POINTS",
          .type = OPTION_REAL,
@@ -66,8 +75,9 @@ static const struct option quantize_options[] = {
          .type = OPTION_ENUM,
          .choices = EQUALISE_NAMES,
          .offset = offsetof(struct quantize_values, equalise),
-         .help = "bring channels between two convolutions to like ranges, which leaves float32's answers as "
-                 "they are; auto tries it where there are depthwise ones and keeps it where it helps"},
+         .help = "bring channels between two convolutions to like ranges, which leaves float32's answers on "
+                 "these images as they are; auto tries it where there are depthwise ones and keeps it where "
+                 "it helps"},
         OPTION_ROW_THREADS(struct quantize_values),
         OPTION_ROW_CONFIG(struct quantize_values),
         {0},
@@ -100,109 +110,138 @@ static int optional_read(struct blob *ret_blob, const char *directory, const cha
         return r == ERROR_NOT_FOUND ? 0 : r;
 }
 
-/* path: as common_open_model() takes it. */
-static int source_read(struct model_source *ret_source, const char *path, struct error *error) {
-        _cleanup_(freep) char *directory = NULL;
+/* The directory that has the model. */
+static int folder_of(char **ret_folder, const char *path, struct error *error) {
+        char *folder = strdup(path), *slash;
         struct stat st;
-        char *slash;
-        int r;
 
-        if (!path) {
-                *ret_source = embedded_model();
-                return 0;
-        }
-        directory = strdup(path);
-        if (!directory)
+        if (!folder)
                 return error_no_memory(error);
         if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
-                slash = strrchr(directory, '/');
+                slash = strrchr(folder, '/');
                 if (slash)
-                        slash[slash == directory] = '\0';
+                        slash[slash == folder] = '\0';
                 else
-                        strcpy(directory, ".");
+                        strcpy(folder, ".");
         }
-        r = optional_read(&ret_source->config, directory, "config.json", error);
+        *ret_folder = folder;
+        return 0;
+}
+
+static int source_read(struct model_source *ret_source, const char *path, struct error *error) {
+        _cleanup_(freep) char *folder = NULL;
+        int r;
+
+        r = folder_of(&folder, path, error);
         if (r >= 0)
-                r = optional_read(&ret_source->preprocessor, directory, "preprocessor_config.json", error);
+                r = optional_read(&ret_source->config, folder, "config.json", error);
+        if (r >= 0)
+                r = optional_read(&ret_source->preprocessor, folder, "preprocessor_config.json", error);
         return r;
 }
 
 /* ---- output ---- */
 
-static FILE *create(const char *directory, const char *name, struct error *error) {
-        _cleanup_(freep) char *path = NULL;
-        FILE *file;
-
-        if (asprintf(&path, "%s/%s", directory, name) < 0) {
-                path = NULL;
-                error_no_memory(error);
-                return NULL;
-        }
-        file = fopen(path, "we");
-        if (!file)
-                error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
-        return file;
-}
-
-static int finish(FILE *file, const char *directory, const char *name, struct error *error) {
-        bool failed = ferror(file);
-
-        errno = 0;
-        if (fclose(file) == 0 && !failed)
-                return 0;
-        return error_set(error, ERROR_IO, "%s/%s: %s", directory, name,
-                         errno ? strerror(errno) : "could not be written");
-}
-
-static int write_bytes(const char *directory, const char *name, const void *bytes, size_t size,
-                       struct error *error) {
-        FILE *file = create(directory, name, error);
-
-        if (!file)
-                return ERROR_IO;
-        fwrite(bytes, 1, size, file);
-        return finish(file, directory, name, error);
-}
-
-static int write_report(const char *directory, const char *name,
+/* In memory first, so that the reason why it could not be written is known. */
+static int write_report(struct folder *folder, const char *name,
                         void (*print)(FILE *, const struct report *), const struct report *report,
                         struct error *error) {
-        FILE *file = create(directory, name, error);
+        _cleanup_(freep) char *text = NULL;
+        size_t size = 0;
+        FILE *file = open_memstream(&text, &size);
+        bool failed;
 
         if (!file)
-                return ERROR_IO;
+                return error_no_memory(error);
         print(file, report);
-        return finish(file, directory, name, error);
+        failed = ferror(file);
+        if (fclose(file) != 0 || failed)
+                return error_no_memory(error);
+        return folder_write(folder, name, text, size, error);
 }
 
+/* The network last: who sees it finds the rest. */
 static int output_write(const char *directory, const struct model_source *source,
                         const struct report *report, struct error *error) {
+        _cleanup_(folder_release) struct folder folder = {0};
         const struct quantize_result *result = report->result;
         int r;
 
-        r = write_bytes(directory, "model.onnx", result->onnx, result->onnx_bytes, error);
+        r = folder_begin(&folder, directory, error);
         if (r >= 0 && source->config.size > 0)
-                r = write_bytes(directory, "config.json", source->config.bytes, source->config.size, error);
+                r = folder_write(&folder, "config.json", source->config.bytes, source->config.size, error);
         if (r >= 0 && source->preprocessor.size > 0)
-                r = write_bytes(directory, "preprocessor_config.json", source->preprocessor.bytes,
-                                source->preprocessor.size, error);
+                r = folder_write(&folder, "preprocessor_config.json", source->preprocessor.bytes,
+                                 source->preprocessor.size, error);
         if (r >= 0)
-                r = write_report(directory, "report.md", report_markdown, report, error);
+                r = write_report(&folder, "report.md", report_markdown, report, error);
         if (r >= 0)
-                r = write_report(directory, "report.svg", report_svg, report, error);
+                r = write_report(&folder, "report.svg", report_svg, report, error);
+        if (r >= 0)
+                r = folder_write(&folder, "model.onnx", result->onnx, result->onnx_bytes, error);
+        if (r >= 0)
+                r = folder_commit(&folder, error);
         return r;
 }
 
-/* Before the work of minutes, not after it. */
-static int output_make(const char *directory, struct error *error) {
-        struct stat st;
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
 
-        if (mkdir(directory, 0777) < 0 && errno != EEXIST)
-                return error_set(error, ERROR_IO, "--output: %s: %s", directory, strerror(errno));
-        if (stat(directory, &st) < 0 || !S_ISDIR(st.st_mode))
-                return error_set(error, ERROR_IO, "--output: %s: is no directory", directory);
-        if (access(directory, W_OK) < 0)
-                return error_set(error, ERROR_IO, "--output: %s: %s", directory, strerror(errno));
+/* Is output the directory of the model, or network the model's file, by whatever name? */
+static int is_source(bool *ret_is_source, const char *path, const char *output, const char *network,
+                     struct error *error) {
+        _cleanup_(freep) char *folder = NULL, *file = NULL;
+        struct stat source, target;
+        int r;
+
+        *ret_is_source = false;
+        r = folder_of(&folder, path, error);
+        if (r < 0)
+                return r;
+        if (stat(folder, &source) == 0 && stat(output, &target) == 0)
+                *ret_is_source = is_same_file(&source, &target);
+        if (stat(path, &source) < 0 || stat(network, &target) < 0)
+                return 0;
+        if (S_ISDIR(source.st_mode)) {
+                if (asprintf(&file, "%s/model.onnx", path) < 0) {
+                        file = NULL;
+                        return error_no_memory(error);
+                }
+                if (stat(file, &source) < 0)
+                        return 0;
+        }
+        *ret_is_source = *ret_is_source || is_same_file(&source, &target);
+        return 0;
+}
+
+/* Before the work of minutes, not after it. */
+static int output_check(const struct quantize_values *v, struct error *error) {
+        _cleanup_(freep) char *network = NULL;
+        struct stat st;
+        bool source;
+        int r;
+
+        r = folder_check(v->output, error);
+        if (r < 0)
+                return error_prefix(error, r, "--output");
+        if (asprintf(&network, "%s/model.onnx", v->output) < 0) {
+                network = NULL;
+                return error_no_memory(error);
+        }
+        r = is_source(&source, v->model, v->output, network, error);
+        if (r < 0)
+                return r;
+        if (source)
+                return error_set(error, ERROR_INVALID,
+                                 "--output: %s has the float32 model itself, which is never overwritten; "
+                                 "give another directory",
+                                 v->output);
+        if (!v->force && lstat(network, &st) == 0)
+                return error_set(error, ERROR_INVALID,
+                                 "--output: %s is there already; give another directory, or --force to "
+                                 "replace it",
+                                 network);
         return 0;
 }
 
@@ -227,14 +266,15 @@ static void warn_of_pictures(const struct pictures *pictures) {
 
         if (pictures->n_unread > 0) {
                 snprintf(text, sizeof(text),
-                         "%zu of %zu images could not be decoded and are left out, the first: %.600s",
-                         pictures->n_unread, pictures->n + pictures->n_unread, pictures->unread_why);
+                         "%zu of %zu images could not be decoded and %s left out, the first: %.600s",
+                         pictures->n_unread, pictures->n + pictures->n_unread,
+                         pictures->n_unread == 1 ? "is" : "are", pictures->unread_why);
                 warn(text);
         }
         if (pictures->n < FEW_IMAGES) {
                 snprintf(text, sizeof(text),
-                         "%zu image%s say little about the ranges of values; some 50 are a good number",
-                         pictures->n, pictures->n == 1 ? "" : "s");
+                         "%zu image%s little about the ranges of values; some 50 are a good number",
+                         pictures->n, pictures->n == 1 ? " says" : "s say");
                 warn(text);
         }
 }
@@ -247,8 +287,8 @@ static void print_result(const struct quantize_values *v, const struct quantize_
         printf("one image on one thread (%s): %.2f ms, float32 %.2f: %.2f times as fast\n",
                result->speed.isa, result->speed.int8_ms, result->speed.float_ms,
                result->speed.float_ms / result->speed.int8_ms);
-        printf("%zu images: %zu with float32's best class (%.1f %%)\n", a->n, a->n_same,
-               100.0 * (double)a->n_same / (double)a->n);
+        printf("%zu image%s: %zu with float32's best class (%.1f %%)\n", a->n, a->n == 1 ? "" : "s",
+               a->n_same, 100.0 * (double)a->n_same / (double)a->n);
         if (a->n_labelled > 0)
                 printf("%zu labelled: %zu right, float32 %zu\n", a->n_labelled, a->n_right,
                        a->n_right_float);
@@ -279,11 +319,13 @@ static int quantise(const struct quantize_values *v, struct error *error) {
         options.percentile = v->percentile;
         options.equalising = (enum equalising)v->equalise;
         options.max_drop = v->max_drop;
-        r = common_open_model(&model, v->model, PRECISION_F32, NULL, error);
+        r = output_check(v, error);
+        if (r >= 0)
+                r = common_open_model(&model, v->model, PRECISION_F32, NULL, error);
+        if (r >= 0)
+                r = quantize_check(model, error);
         if (r >= 0)
                 r = source_read(&source, v->model, error);
-        if (r >= 0)
-                r = output_make(v->output, error);
         if (r < 0)
                 return r;
         progress_begin(&progress, "quantize");
@@ -326,6 +368,13 @@ static int quantize_run(const void *values, _unused_ const struct options *optio
         struct error error = ERROR_NONE;
         int r;
 
+        if (!v->model) {
+                error_set(
+                        &error, ERROR_INVALID,
+                        "--model is missing: the float32 model to quantise (the embedded one has eight bits "
+                        "already)");
+                return common_fail("quantize", EXIT_USAGE, &error);
+        }
         if (!v->calibrate) {
                 error_set(&error, ERROR_INVALID,
                           "--calibrate is missing: eight bits are spent on the range that each value takes, "

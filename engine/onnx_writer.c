@@ -13,7 +13,8 @@ struct writer {
         struct pool *pool; /* the messages */
         const struct graph *graph;
         const struct onnx_writing *writing;
-        struct names names;
+        struct names names;       /* of values */
+        struct names node_names;  /* which runtimes refuse where two are alike */
         const char **value_names; /* in the file, for each value; NULL: not used */
         struct tensor **held;     /* tensors whose elements the messages point at */
         size_t n_held, n_held_allocated;
@@ -25,6 +26,7 @@ static void writer_release(struct writer *writer) {
                 tensor_unref(writer->held[i]);
         free(writer->held);
         names_release(&writer->names);
+        names_release(&writer->node_names);
         if (writer->pool)
                 pool_free(writer->pool);
 }
@@ -67,12 +69,26 @@ static int name_value(struct writer *writer, uint32_t value, struct error *error
         return value_name(writer, value, error);
 }
 
+/* Nodes without a name may be many. */
+static char *node_name(struct writer *writer, const char *wanted, struct error *error) {
+        const char *name = wanted;
+
+        for (unsigned i = 2; name && name[0] && !names_add(&writer->node_names, name, 0); i++) {
+                name = pool_printf(writer->pool, "%s:%u", wanted, i);
+                if (!name)
+                        error_no_memory(error);
+        }
+        return text_of(name);
+}
+
 /* The output and the input first, so that they get the names that callers know. */
 static int name_values(struct writer *writer, struct error *error) {
         const struct graph *graph = writer->graph;
         int r;
 
         r = names_init(&writer->names, graph->n_values + 2, error);
+        if (r >= 0)
+                r = names_init(&writer->node_names, graph->n_nodes + 1, error);
         if (r < 0)
                 return r;
         writer->value_names = pool_allocate(writer->pool, graph->n_values, sizeof(*writer->value_names));
@@ -261,7 +277,9 @@ static int node_write(struct writer *writer, Onnx__GraphProto *graph_proto, cons
 
         if (!proto)
                 return error_no_memory(error);
-        proto->name = text_of(node->name);
+        proto->name = node_name(writer, node->name ? node->name : "", error);
+        if (!proto->name)
+                return ERROR_NO_MEMORY;
         proto->op_type = text_of(node->type);
         proto->domain = text_of(node->domain ? node->domain : "");
         proto->n_input = node->n_inputs;
@@ -376,7 +394,10 @@ static int transpose_write(struct writer *writer, Onnx__GraphProto *proto, struc
 
         if (!node)
                 return error_no_memory(error);
-        node->name = node->op_type = text_of("Transpose");
+        node->op_type = text_of("Transpose");
+        node->name = node_name(writer, "Transpose", error);
+        if (!node->name)
+                return ERROR_NO_MEMORY;
         node->n_input = node->n_output = node->n_attribute = 1;
         node->input = pool_copy(writer->pool, &proto->input[0]->name, 1, sizeof(char *));
         node->output = pool_allocate(writer->pool, 1, sizeof(char *));

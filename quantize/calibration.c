@@ -195,13 +195,13 @@ int calibration_new(struct calibration **ret_calibration, struct model *model, c
         pass.dims = (const size_t(*)[8])dims;
         pass.ranks = ranks;
 
-        r = runner_run(model, pictures, 1, parallel, &visitor, error);
+        r = runner_run(model, pictures, 1, false, parallel, &visitor, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++)
                 extremes_settle(&calibration->values[i]);
         pass.second = true;
-        r = runner_run(model, pictures, 1, parallel, &visitor, error);
+        r = runner_run(model, pictures, 1, false, parallel, &visitor, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++)

@@ -2,9 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/blob.h"
 #include "engine/image/image.h"
@@ -23,22 +26,22 @@ static int compare_pictures(const void *a, const void *b) {
 
 static int is_image(bool *ret_is_image, const char *directory, const char *name, struct error *error) {
         _cleanup_(freep) char *path = NULL;
+        _cleanup_(closep) int fd = -1;
         unsigned char head[16];
-        FILE *file;
-        size_t n;
+        struct stat st;
+        ssize_t n;
 
         if (asprintf(&path, "%s/%s", directory, name) < 0) {
                 path = NULL;
                 return error_no_memory(error);
         }
-        file = fopen(path, "re");
-        if (!file) {
-                *ret_is_image = false;
+        /* O_NONBLOCK: a FIFO or a terminal's device must not hang the caller. */
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        *ret_is_image = false;
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return 0;
-        }
-        n = fread(head, 1, sizeof(head), file);
-        fclose(file);
-        *ret_is_image = image_format_of(head, n) != IMAGE_FORMAT_UNKNOWN;
+        n = read(fd, head, sizeof(head));
+        *ret_is_image = n > 0 && image_format_of(head, (size_t)n) != IMAGE_FORMAT_UNKNOWN;
         return 0;
 }
 

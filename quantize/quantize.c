@@ -45,7 +45,9 @@ static void session_release(struct session *session) {
         free(session->roundings);
 }
 
-static int refuse_quantised(const struct graph *graph, struct error *error) {
+int quantize_check(const struct model *model, struct error *error) {
+        const struct graph *graph = model_graph(model);
+
         for (size_t i = 0; i < graph->n_nodes; i++) {
                 const char *type = graph->nodes[i].type;
 
@@ -54,9 +56,9 @@ static int refuse_quantised(const struct graph *graph, struct error *error) {
                     strcmp(type, "DequantizeLinear") == 0 || strncmp(type, "QLinear", 7) == 0 ||
                     strcmp(type, "ConvInteger") == 0)
                         return error_set(error, ERROR_UNSUPPORTED,
-                                         "the model is quantised already (node '%s': %s); give the float32 "
-                                         "one that it was made from",
-                                         graph->nodes[i].name, type);
+                                         "model %s is quantised already; give the float32 one that it was "
+                                         "made from",
+                                         model_name(model));
         }
         return 0;
 }
@@ -81,7 +83,7 @@ static int shapes_infer(struct session *session, struct error *error) {
 static int session_begin(struct session *session, struct error *error) {
         int r;
 
-        r = refuse_quantised(model_graph(session->model), error);
+        r = quantize_check(session->model, error);
         if (r >= 0)
                 r = graph_clone(&session->graph, model_graph(session->model), error);
         if (r >= 0)
@@ -174,7 +176,7 @@ static int run_float(struct session *session, float **ret_outputs, size_t *ret_b
         if (r >= 0)
                 r = session_open(&model, session, bytes, *ret_bytes, PRECISION_F32, NULL, error);
         if (r >= 0)
-                r = runner_outputs(outputs, model, session->pictures, 1, &session->parallel, error);
+                r = runner_outputs(outputs, model, session->pictures, 1, false, &session->parallel, error);
         if (r < 0)
                 return r;
         *ret_outputs = steal_ptr(&outputs);

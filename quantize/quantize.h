@@ -80,7 +80,6 @@ struct quantize_result {
         size_t float_bytes; /* of the same network with float32 weights */
         struct quantize_layer *layers;
         size_t n_layers;
-        size_t n_float; /* nodes with arithmetic of their own that stay float32 because nothing is known */
         struct quantize_trial trials[N_ESTIMATORS];
         size_t n_trials;
         enum estimator estimator; /* that was taken */
@@ -91,6 +90,9 @@ struct quantize_result {
         struct quantize_speed speed;
         struct pool *pool;
 };
+
+/* Fails with ERROR_UNSUPPORTED where the network is quantised already; for before the pictures are read. */
+int quantize_check(const struct model *model, struct error *error);
 
 /* model: float32, with a graph as model_open() left it. source: its JSON files, whose blobs may be empty.
  * Fails with ERROR_UNSUPPORTED where the network is quantised already, or has no layer that can be. */

@@ -52,9 +52,10 @@ static void print_agreements(FILE *file, const struct report *report) {
         bool labelled = report->pictures->n_labelled > 0;
 
         fprintf(file,
-                "## Answers\n\nOn the %zu calibration images, compared with float32. One image is %.2f "
+                "## Answers\n\nOn the %zu calibration image%s, compared with float32. One image is %.2f "
                 "percentage points. *Divergence*: of the probabilities (Kullback-Leibler, mean, nats).\n\n",
-                report->pictures->n, agreement_resolution(&result->agreement));
+                report->pictures->n, report->pictures->n == 1 ? "" : "s",
+                agreement_resolution(&result->agreement));
         fprintf(file, "| | same best class | divergence |%s\n| --- | --- | --- |%s\n",
                 labelled ? " right |" : "", labelled ? " --- |" : "");
         for (size_t i = 0; i < result->n_trials; i++)

@@ -43,10 +43,10 @@ static int run_work(void *context, unsigned thread, size_t index, struct error *
                                    job->outputs[thread], error);
 }
 
-int runner_run(struct model *model, const struct pictures *pictures, size_t step,
+int runner_run(struct model *model, const struct pictures *pictures, size_t step, bool as_defined,
                const struct parallel *parallel, const struct runner_visitor *visitor, struct error *error) {
-        const struct plan_options options = {.batch = MAX(model_input(model).batch, (size_t)1),
-                                             .threads = 1};
+        const struct plan_options options = {
+                .batch = MAX(model_input(model).batch, (size_t)1), .threads = 1, .no_winograd = as_defined};
         _cleanup_(plan_freep) struct plan *plan = NULL;
         _cleanup_(job_release) struct job job = {
                 .pictures = pictures, .visitor = visitor, .step = step, .threads = parallel->threads};
@@ -82,9 +82,9 @@ static int keep_output(void *context, _unused_ unsigned thread, size_t index, _u
 }
 
 int runner_outputs(float *ret_outputs, struct model *model, const struct pictures *pictures, size_t step,
-                   const struct parallel *parallel, struct error *error) {
+                   bool as_defined, const struct parallel *parallel, struct error *error) {
         struct outputs outputs = {.outputs = ret_outputs, .n_classes = model_n_classes(model)};
         const struct runner_visitor visitor = {.visit = keep_output, .context = &outputs};
 
-        return runner_run(model, pictures, step, parallel, &visitor, error);
+        return runner_run(model, pictures, step, as_defined, parallel, &visitor, error);
 }

@@ -4,6 +4,7 @@
  *
  * One image at a time and one thread each, so that the results do not depend on how many CPUs there are.
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -20,10 +21,10 @@ struct runner_visitor {
         void *context;
 };
 
-/* Every step-th picture. */
-int runner_run(struct model *model, const struct pictures *pictures, size_t step,
+/* Every step-th picture. as_defined: convolutions without Winograd's form (struct plan_options). */
+int runner_run(struct model *model, const struct pictures *pictures, size_t step, bool as_defined,
                const struct parallel *parallel, const struct runner_visitor *visitor, struct error *error);
 
 /* ret_outputs: float32 [n, classes] for every step-th picture. */
 int runner_outputs(float *ret_outputs, struct model *model, const struct pictures *pictures, size_t step,
-                   const struct parallel *parallel, struct error *error);
+                   bool as_defined, const struct parallel *parallel, struct error *error);

@@ -60,7 +60,8 @@ int session_measure(struct agreement *ret_agreement, const struct session *sessi
         float_outputs = calloc(n * session->n_classes, sizeof(*float_outputs));
         if (!outputs || !float_outputs)
                 return error_no_memory(error);
-        r = runner_outputs(outputs, model, session->pictures, step, &session->parallel, error);
+        /* Winograd's form would add an error of its own to sums that are exact in integers. */
+        r = runner_outputs(outputs, model, session->pictures, step, true, &session->parallel, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++)

@@ -179,8 +179,8 @@ static void assert_same_answers(bool clip) {
         ck_assert(equalised_size != size || memcmp(equalised, bytes, size) != 0);
         before = open_bytes(bytes, size, NULL);
         after = open_bytes(equalised, equalised_size, NULL);
-        ck_assert_int_eq(runner_outputs(theirs, before, &pictures, 1, &parallel, NULL), 0);
-        ck_assert_int_eq(runner_outputs(mine, after, &pictures, 1, &parallel, NULL), 0);
+        ck_assert_int_eq(runner_outputs(theirs, before, &pictures, 1, false, &parallel, NULL), 0);
+        ck_assert_int_eq(runner_outputs(mine, after, &pictures, 1, false, &parallel, NULL), 0);
         for (size_t i = 0; i < ARRAY_SIZE(mine); i++)
                 largest = MAX(largest, fabsf(theirs[i]));
         for (size_t i = 0; i < ARRAY_SIZE(mine); i++)
