@@ -84,16 +84,19 @@ static void check_deadlines(struct connections *connections) {
         }
 }
 
-static void note_hang_up(struct connections *connections, uint64_t number) {
+/* Whether somebody works on its request, in vain now. */
+static bool note_hang_up(struct connections *connections, uint64_t number) {
         struct connection *c = connections->first;
 
         while (c && c->number != number)
                 c = c->next;
         if (!c)
-                return;
+                return false;
         c->hung_up = true;
-        if (c->state == CONNECTION_BUSY && c->gone)
-                atomic_store_explicit(c->gone, true, memory_order_relaxed);
+        if (c->state != CONNECTION_BUSY || !c->gone)
+                return false;
+        atomic_store_explicit(c->gone, true, memory_order_relaxed);
+        return true;
 }
 
 static void *run(void *argument) {
@@ -102,7 +105,7 @@ static void *run(void *argument) {
 
         for (;;) {
                 struct epoll_event events[64];
-                bool stopped;
+                bool stopped, left = false;
                 int n;
 
                 n = epoll_wait(connections->epoll_fd, events, ARRAY_SIZE(events), timeout_ms);
@@ -113,7 +116,7 @@ static void *run(void *argument) {
                         if (events[i].data.u64 == WAKE_EVENT)
                                 (void)!read(connections->wake_fd, &count, sizeof(count));
                         else
-                                note_hang_up(connections, events[i].data.u64);
+                                left |= note_hang_up(connections, events[i].data.u64);
                 }
                 check_deadlines(connections);
                 timeout_ms = connections->first ? TICK_MS : -1;
@@ -121,6 +124,8 @@ static void *run(void *argument) {
                 pthread_mutex_unlock(&connections->lock);
                 if (stopped)
                         return NULL;
+                if (left && connections->options.left)
+                        connections->options.left(connections->options.argument);
         }
 }
 

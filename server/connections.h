@@ -27,6 +27,10 @@ struct connections;
 
 struct connections_options {
         uint64_t read_timeout_ns, idle_timeout_ns;
+        /* Some clients have left whose requests were worked on: their flags are set. Called without a lock,
+         * on the thread of the connections; may be NULL. */
+        void (*left)(void *argument);
+        void *argument;
 };
 
 /* Fails with ERROR_NO_MEMORY or ERROR_IO. */

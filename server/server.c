@@ -73,6 +73,13 @@ static void on_accepted(void *argument, int fd, const struct sockaddr *address, 
         http_add(server->http, fd, address, address_size);
 }
 
+/* There is a batcher before anybody can connect. */
+static void on_left(void *argument) {
+        struct context *context = argument;
+
+        batcher_sweep(context->batcher);
+}
+
 static size_t count_connections(void *argument) {
         const struct server *server = argument;
 
@@ -195,7 +202,9 @@ static int build_http_side(struct server *server, struct error *error) {
         r = connections_new(&context->connections,
                             &(struct connections_options){
                                     .read_timeout_ns = (uint64_t)options->read_timeout_s * NS_PER_S,
-                                    .idle_timeout_ns = (uint64_t)options->idle_timeout_s * NS_PER_S},
+                                    .idle_timeout_ns = (uint64_t)options->idle_timeout_s * NS_PER_S,
+                                    .left = on_left,
+                                    .argument = context},
                             error);
         if (r < 0)
                 return r;
@@ -291,6 +300,8 @@ static void tear_down(struct server *server) {
         cancel_requests(context);
         if (server->http)
                 http_free(server->http);
+        if (context->connections)
+                connections_free(context->connections); /* it sweeps the batcher */
         if (server->cores)
                 cores_free(server->cores);
         if (context->loader)
@@ -306,8 +317,6 @@ static void tear_down(struct server *server) {
                 batcher_free(context->batcher);
         if (context->admission)
                 admission_free(context->admission);
-        if (context->connections)
-                connections_free(context->connections);
         if (context->linger)
                 lingering_free(context->linger);
         if (context->slow_log)

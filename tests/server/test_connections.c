@@ -43,8 +43,17 @@ static bool becomes_readable(int fd) {
                 ck_assert(condition);                                                                       \
         } while (0)
 
+static atomic_uint n_left;
+
+static void count_left(void *argument) {
+        atomic_fetch_add((atomic_uint *)argument, 1);
+}
+
 static struct connections *make(uint64_t read_timeout_ns, uint64_t idle_timeout_ns) {
-        const struct connections_options options = {read_timeout_ns, idle_timeout_ns};
+        const struct connections_options options = {.read_timeout_ns = read_timeout_ns,
+                                                    .idle_timeout_ns = idle_timeout_ns,
+                                                    .left = count_left,
+                                                    .argument = &n_left};
         struct connections *connections;
 
         ck_assert_int_eq(connections_new(&connections, &options, NULL), 0);
@@ -66,8 +75,10 @@ START_TEST(a_client_that_leaves_while_its_request_is_worked_on_is_noticed) {
         connection_reading(connection, "id");
         ck_assert(connection_busy(connection, &gone));
         ck_assert(!atomic_load(&gone));
+        ck_assert_uint_eq(atomic_load(&n_left), 0);
         close(fds[1]);
         wait_for(atomic_load(&gone));
+        wait_for(atomic_load(&n_left) == 1); /* whoever works on it is told, too */
         connection_answering(connection);
         ck_assert(connection_idle(connection));
         connections_remove(connections, connection);
