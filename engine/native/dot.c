@@ -101,6 +101,9 @@ bool dot_conv_can(const struct dot_conv *conv) {
 
         if (!code_of(conv->type))
                 return false;
+        if (conv->type == DOT_U8S8 &&
+            inputs > DOT_MOST_PRODUCTS / conv->window.kernel[0] / conv->window.kernel[1])
+                return false;
         /* A block must not reach from one group into values of the next that may be no numbers. */
         return conv->groups == 1 ||
                (inputs >= per_block && (conv->type == DOT_U8S8 || inputs % per_block == 0));

@@ -73,8 +73,12 @@ struct dot_data {
         void *dst, *scratch;
 };
 
+/* Products of a uint8 and an int8 that a sum of int32 holds whatever they are. */
+#define DOT_MOST_PRODUCTS ((size_t)INT32_MAX / (255 * 128))
+
 /* Has this CPU, as far as ONEDNN_MAX_CPU_ISA allows, code for such a convolution? type, inputs, outputs,
- * groups and window are looked at: groups of fewer than 4 inputs (bfloat16: 2) are not for these kernels. */
+ * groups and window are looked at: groups of fewer than 4 inputs (bfloat16: 2) are not for these kernels,
+ * nor are sums of more than DOT_MOST_PRODUCTS integers. */
 bool dot_conv_can(const struct dot_conv *conv);
 
 /* "avx512_vnni", "avx2", "avx512_bf16": what runs; NULL where nothing does. */

@@ -424,6 +424,22 @@ START_TEST(windows_of_3x3_are_exact) {
 END_TEST
 
 /* Copies that bring pixels out of step, many bands, many rows of an inner product. */
+START_TEST(sums_that_an_int32_may_not_hold_are_refused) {
+        struct dot_conv c = {.type = DOT_U8S8, .outputs = 8, .groups = 1};
+
+        c.window = (struct kernel_window){.kernel = {1, 1}, .strides = {1, 1}, .dilations = {1, 1}};
+        c.inputs = 65793; /* times 255 times 128 is just below 2^31 */
+        ck_assert(dot_conv_can(&c));
+        c.inputs++;
+        ck_assert(!dot_conv_can(&c));
+        c.inputs = 7311; /* times 9 is 65799 */
+        c.window.kernel[0] = c.window.kernel[1] = 3;
+        ck_assert(!dot_conv_can(&c));
+        c.inputs--;
+        ck_assert(dot_conv_can(&c));
+}
+END_TEST
+
 START_TEST(large_maps_go_by_bands) {
         static const size_t shapes[][6] = {{1, 2048, 80, 7, 1, 1},   {2, 1024, 96, 6, 1, 2},
                                            {1, 24, 20, 60, 3, 1},    {1, 64, 16, 56, 3, 2},
@@ -457,6 +473,7 @@ int main(void) {
         tcase_add_loop_test(tcase, sums_of_bfloat16_are_close, 0, RANDOM_CASES);
         tcase_add_test(tcase, nothing_saturates);
         tcase_add_test(tcase, windows_of_3x3_are_exact);
+        tcase_add_test(tcase, sums_that_an_int32_may_not_hold_are_refused);
         tcase_add_test(tcase, large_maps_go_by_bands);
         suite_add_tcase(suite, tcase);
         srunner_run_all(runner, CK_NORMAL);
