@@ -23,7 +23,8 @@ uint32_t made_constant(struct graph *graph, const char *name, const size_t *dims
         struct shape shape = {.rank = rank};
         uint32_t value;
 
-        memcpy(shape.dims, dims, rank * sizeof(*dims));
+        for (size_t i = 0; i < rank; i++) /* dims may be NULL where rank is 0 */
+                shape.dims[i] = dims[i];
         ck_assert_int_eq(tensor_new(&tensor, DTYPE_F32, &shape, NULL), 0);
         for (size_t i = 0; i < tensor->n_elements; i++)
                 ((float *)tensor->data)[i] = fill(i);
