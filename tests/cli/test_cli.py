@@ -363,7 +363,7 @@ class Classify(WithDirectory):
         bench = json.loads(result.stdout.decode().splitlines()[-1])
         self.assertEqual((bench["files"], bench["batch"]), (1, 2))
         self.assertGreater(bench["decode_ms"], 0)
-        self.assertLess(bench["decode_ms"], bench["median_ms"])
+        self.assertLess(2 * bench["decode_ms"], bench["mean_ms"])  # of both images, of the batch
 
     def test_bench_images_in_one_stream_does_one_after_another(self):
         shutil.copy(PHOTOGRAPH, self.directory / "a.jpg")
