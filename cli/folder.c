@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/macros.h"
 
 static int parent_check(const char *path, struct error *error) {
@@ -52,20 +53,6 @@ int folder_begin(struct folder *ret_folder, const char *path, struct error *erro
         return 0;
 }
 
-static int bytes_write(int fd, const unsigned char *bytes, size_t size) {
-        while (size > 0) {
-                ssize_t n = write(fd, bytes, size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                bytes += n;
-                size -= (size_t)n;
-        }
-        return fsync(fd) < 0 ? -errno : 0;
-}
-
 int folder_write(struct folder *folder, const char *name, const void *bytes, size_t size,
                  struct error *error) {
         struct folder_file *file = &folder->files[folder->n];
@@ -87,7 +74,7 @@ int folder_write(struct folder *folder, const char *name, const void *bytes, siz
         /* A process of the same number may have left one. */
         unlink(file->temporary);
         fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        problem = fd < 0 ? -errno : bytes_write(fd, bytes, size);
+        problem = fd < 0 || file_write(fd, bytes, size) < 0 || fsync(fd) < 0 ? -errno : 0;
         if (fd >= 0 && close(fd) < 0 && problem == 0)
                 problem = -errno;
         if (problem < 0)

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/macros.h"
 
 #define NPY_MAGIC            "\x93NUMPY"
@@ -346,20 +347,6 @@ static size_t make_header(char *header, size_t size, const size_t *dims, size_t 
         return padded;
 }
 
-static bool write_all(int fd, const void *bytes, size_t size) {
-        for (const char *at = bytes; size > 0;) {
-                ssize_t n = write(fd, at, size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return false;
-                at += n;
-                size -= (size_t)n;
-        }
-        return true;
-}
-
 /* A new file beside path, to be renamed over it. */
 static int open_beside(char *ret_name, size_t size, const char *path) {
         int fd = -1;
@@ -399,7 +386,7 @@ int npy_write(const char *path, const float *values, const size_t *dims, size_t 
         fd = beside ? open_beside(name, sizeof(name), path) : open(path, O_WRONLY | O_CLOEXEC);
         if (fd < 0)
                 return error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
-        done = write_all(fd, header, header_size) && write_all(fd, values, value_bytes);
+        done = file_write(fd, header, header_size) == 0 && file_write(fd, values, value_bytes) == 0;
         saved = errno;
         if (close(fd) < 0 && done) {
                 done = false;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/blob.h"
+#include "base/file.h"
 
 #define FILE_MAGIC     "saccade tuning 1"
 #define CHECKSUM_WORD  "sha256"
@@ -280,20 +281,6 @@ static int make_directories(const char *path, struct error *error) {
         return 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t size) {
-        while (size > 0) {
-                ssize_t n = write(fd, bytes, size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return -1;
-                bytes += n;
-                size -= (size_t)n;
-        }
-        return 0;
-}
-
 int tuning_save(struct tuning *tuning, const char *directory, const char *version, const char *identity,
                 struct error *error) {
         _cleanup_(freep) char *path = NULL, *temporary = NULL, *text = NULL;
@@ -313,7 +300,7 @@ int tuning_save(struct tuning *tuning, const char *directory, const char *versio
         fd = mkostemp(temporary, O_CLOEXEC);
         if (fd < 0)
                 return error_set(error, ERROR_IO, "%s: %s", temporary, strerror(errno));
-        if (fchmod(fd, 0644) < 0 || write_all(fd, text, size) < 0 || rename(temporary, path) < 0) {
+        if (fchmod(fd, 0644) < 0 || file_write(fd, text, size) < 0 || rename(temporary, path) < 0) {
                 r = error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
                 unlink(temporary);
                 return r;
