@@ -1,23 +1,14 @@
 /* native/dot on uint8 and int8 for AVX2, with whose flags this is compiled: exact by the form of its weights
  * (dot_split.h). A tile is up to eight pixels of one vector of outputs. */
-#define LANES    8
-#define DOT_TYPE 0
-#define PANEL    1
+#define PANEL 1
 
 #include <string.h>
 
-#include "engine/native/activate.inc.h"
 #include "engine/native/dot_split.h"
 
+#include "engine/native/dot_avx2.inc.h"
+
 #define PIXELS 8
-
-typedef __m256i vsum;
-
-INLINE vfloat sum_float(vsum sum) {
-        return _mm256_cvtepi32_ps(sum);
-}
-
-#include "engine/native/dot_results.inc.h"
 
 struct panel {
         const struct dot_split *split;

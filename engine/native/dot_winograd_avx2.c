@@ -1,25 +1,16 @@
 /* dot_winograd for AVX2, with whose flags this is compiled. */
-#define LANES    8
-#define DOT_TYPE 0
-#define PANEL    2
+#define PANEL 2
 
 #include <string.h>
 
 #include "base/macros.h"
-#include "engine/native/activate.inc.h"
 #include "engine/native/dot_winograd.h"
 #include "engine/team.h"
 
+#include "engine/native/dot_avx2.inc.h"
+
 #define POSITIONS 16
 #define TILES     6
-
-typedef __m256i vsum;
-
-INLINE vfloat sum_float(vsum sum) {
-        return _mm256_cvtepi32_ps(sum);
-}
-
-#include "engine/native/dot_results.inc.h"
 
 /* Where a tile of outputs is among those of all images. */
 struct place {
