@@ -61,7 +61,6 @@ enum admission_verdict {
 };
 
 struct admission_ask {
-        size_t model;
         size_t n_images;
         struct admission_cost cost; /* of all images together */
         uint64_t now_ns, deadline_ns;

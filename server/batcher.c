@@ -323,7 +323,7 @@ bool batcher_next(struct batcher *batcher, unsigned worker, struct work *work) {
         work->kind = WORK_NONE;
         work->n_jobs = 0;
         work->threads = 1;
-        while (work->kind == WORK_NONE) {
+        for (;;) {
                 uint64_t until_ns;
 
                 take_work(batcher, worker, work, &dropped, &until_ns);

@@ -1,5 +1,7 @@
 #include "server/ceiling.h"
 
+#include <stdint.h>
+
 #include "base/macros.h"
 #include "engine/image/image.h"
 #include "server/backend.h"
@@ -10,8 +12,18 @@
 #include "server/process_stats.h"
 #include "server/registry.h"
 
-struct ceiling ceiling_of(const struct server_options *options, unsigned n_cores, uint64_t loaded_bytes,
-                          size_t pixel_bytes) {
+struct ceiling {
+        uint64_t loaded_bytes;     /* resident: program, weights, plans, threads */
+        uint64_t body_bytes;       /* requests that are received or answered */
+        uint64_t decode_bytes;     /* the largest image on each core */
+        uint64_t pixel_bytes;      /* images that are decoded and wait */
+        uint64_t connection_bytes; /* of all connections */
+        uint64_t total_bytes;
+};
+
+/* pixel_bytes: of one decoded image. */
+static struct ceiling ceiling_of(const struct server_options *options, unsigned n_cores,
+                                 uint64_t loaded_bytes, size_t pixel_bytes) {
         uint64_t n_ready = MIN((uint64_t)BATCHER_ROUNDS_AHEAD * n_cores * options->max_batch + n_cores,
                                (uint64_t)options->queue_images);
         struct ceiling ceiling = {

@@ -136,7 +136,6 @@ static bool announce(struct classification *c) {
         struct admission *admission = c->request->context->admission;
         size_t bytes = (size_t)MIN(c->request->content_length, (uint64_t)c->request->body_limit);
         struct admission_ask ask = {
-                .model = c->model,
                 .n_images = 1,
                 .cost = admission_cost(admission, c->model, c->request->has_length ? bytes : 0),
                 .now_ns = clock_ns(),
@@ -148,10 +147,8 @@ static bool announce(struct classification *c) {
 /* All images at once: from here on each leaves on its own. */
 static bool enter(struct classification *c) {
         struct admission *admission = c->request->context->admission;
-        struct admission_ask ask = {.model = c->model,
-                                    .n_images = c->n_jobs,
-                                    .now_ns = clock_ns(),
-                                    .deadline_ns = c->deadline_ns};
+        struct admission_ask ask = {
+                .n_images = c->n_jobs, .now_ns = clock_ns(), .deadline_ns = c->deadline_ns};
 
         for (size_t i = 0; i < c->n_jobs; i++) {
                 ask.cost.decode_ns += c->jobs[i].cost.decode_ns;
@@ -173,12 +170,8 @@ void classify_begin(struct request *request) {
         struct classification *c;
         unsigned timeout_ms;
 
-        if (!check_content_type(request))
+        if (!check_content_type(request) || !request_check_ready(request))
                 return;
-        if (!atomic_load_explicit(&context->ready, memory_order_acquire)) {
-                request_shed(request, METRICS_SHED_LOADING);
-                return;
-        }
         c = calloc(1, sizeof(*c));
         if (!c) {
                 request_refuse(request, PROBLEM_INTERNAL, "the server is out of memory");

@@ -1,6 +1,5 @@
 #include "server/models_handler.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,20 +68,6 @@ static struct models_entry describe(const struct context *context, size_t slot,
         return entry;
 }
 
-static bool is_ready(struct request *request) {
-        if (atomic_load_explicit(&request->context->ready, memory_order_acquire))
-                return true;
-        request_shed(request, METRICS_SHED_LOADING);
-        return false;
-}
-
-static void reply_json(struct request *request, int r, char *text, size_t size) {
-        if (r < 0)
-                request_refuse(request, PROBLEM_INTERNAL, "the server is out of memory");
-        else
-                reply_own(&request->reply, 200, "application/json", text, size);
-}
-
 void models_list(struct request *request) {
         const struct context *context = request->context;
         size_t n = registry_n_slots(context->registry);
@@ -92,10 +77,10 @@ void models_list(struct request *request) {
         size_t size = 0;
         int r;
 
-        if (!is_ready(request))
+        if (!request_check_ready(request))
                 return;
         if (!entries || !descriptions) {
-                reply_json(request, ERROR_NO_MEMORY, NULL, 0);
+                request_answer_json(request, ERROR_NO_MEMORY, NULL, 0);
                 return;
         }
         for (size_t i = 0; i < n; i++)
@@ -103,7 +88,7 @@ void models_list(struct request *request) {
         r = models_list_to_json(&text, &size, entries, n, NULL);
         for (size_t i = 0; i < n; i++)
                 description_release(&descriptions[i], context->registry);
-        reply_json(request, r, text, size);
+        request_answer_json(request, r, text, size);
 }
 
 void models_one(struct request *request) {
@@ -115,7 +100,7 @@ void models_one(struct request *request) {
         size_t size = 0, slot;
         int r;
 
-        if (!is_ready(request))
+        if (!request_check_ready(request))
                 return;
         if (!registry_find(context->registry, name, &slot)) {
                 request_refuse(request, PROBLEM_NOT_FOUND,
@@ -127,5 +112,5 @@ void models_one(struct request *request) {
         entry = describe(context, slot, &description);
         r = models_entry_to_json(&text, &size, &entry, NULL);
         description_release(&description, context->registry);
-        reply_json(request, r, text, size);
+        request_answer_json(request, r, text, size);
 }

@@ -53,10 +53,8 @@ static bool is_open(struct request *request) {
                                "--model-control for that");
                 return false;
         }
-        if (!atomic_load_explicit(&context->ready, memory_order_acquire)) {
-                request_shed(request, METRICS_SHED_LOADING);
+        if (!request_check_ready(request))
                 return false;
-        }
         request->body_limit = MIN(request->body_limit, REPOSITORY_MAX_BODY_BYTES);
         return true;
 }
@@ -64,13 +62,6 @@ static bool is_open(struct request *request) {
 /* Refuses a body that was not understood. */
 static void refuse_body(struct request *request, int r, const struct error *error) {
         request_refuse(request, r == ERROR_LIMIT ? PROBLEM_TOO_LARGE : PROBLEM_MALFORMED, "%s", error->text);
-}
-
-static void reply_json(struct request *request, int r, char *text, size_t size) {
-        if (r < 0)
-                request_refuse(request, PROBLEM_INTERNAL, "the server is out of memory");
-        else
-                reply_own(&request->reply, 200, "application/json", text, size);
 }
 
 /* ---- index ---- */
@@ -96,7 +87,7 @@ void repository_index_complete(struct request *request) {
                 return;
         }
         if (!reports || !entries) {
-                reply_json(request, ERROR_NO_MEMORY, NULL, 0);
+                request_answer_json(request, ERROR_NO_MEMORY, NULL, 0);
                 return;
         }
         for (size_t i = 0; i < n_slots; i++) {
@@ -105,7 +96,7 @@ void repository_index_complete(struct request *request) {
                         entries[n++] = reports[i].entry;
         }
         r = repository_index_to_json(&text, &size, entries, n, NULL);
-        reply_json(request, r, text, size);
+        request_answer_json(request, r, text, size);
 }
 
 /* ---- load and unload ---- */
@@ -164,7 +155,7 @@ static void control_done(struct loader_command *command, int r, const struct err
         if (r >= 0) {
                 report(&slot, request->context, command->slot);
                 r = repository_entry_to_json(&text, &size, &slot.entry, NULL);
-                reply_json(request, r, text, size);
+                request_answer_json(request, r, text, size);
         } else if (atomic_load(&request->context->draining))
                 request_refuse(request, PROBLEM_NOT_READY, "%s", error->text);
         else

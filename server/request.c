@@ -134,6 +134,20 @@ void request_shed(struct request *request, int reason) {
         reply_header(&request->reply, "Retry-After", "%u", seconds);
 }
 
+bool request_check_ready(struct request *request) {
+        if (atomic_load_explicit(&request->context->ready, memory_order_acquire))
+                return true;
+        request_shed(request, METRICS_SHED_LOADING);
+        return false;
+}
+
+void request_answer_json(struct request *request, int r, char *text, size_t size) {
+        if (r < 0)
+                request_refuse(request, PROBLEM_INTERNAL, "the server is out of memory");
+        else
+                reply_own(&request->reply, 200, "application/json", text, size);
+}
+
 static bool grow(struct request *request, size_t needed) {
         size_t capacity = MAX(request->body_capacity, BODY_FIRST_BYTES);
         unsigned char *body;

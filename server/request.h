@@ -75,6 +75,12 @@ struct exemplar_labels request_exemplar(const struct request *request);
 /* 429 with Retry-After, counted as shed; reason is an enum metrics_shed. */
 void request_shed(struct request *request, int reason);
 
+/* True once the models are loaded; before that, refused with 503 and Retry-After. */
+bool request_check_ready(struct request *request);
+
+/* Answers 200 with JSON, which the reply then owns, or where making it failed (r < 0) with 500. */
+void request_answer_json(struct request *request, int r, char *text, size_t size);
+
 /* Appends to the body. False where it was refused: too large, or no memory. */
 bool request_append(struct request *request, const void *bytes, size_t size);
 
