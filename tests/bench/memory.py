@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.request
 
-from serve import start_saccade
+from serving.servers import start_saccade
 
 MIB = 1 << 20
 SACCADE = os.environ.get("SACCADE", "build/cli/saccade")
@@ -43,7 +43,8 @@ def peak_mib(model):
 def served(model, image):
     """Milliseconds to the first answer, and MiB after some."""
     with tempfile.TemporaryDirectory() as scratch:
-        server = start_saccade(model, 2, pathlib.Path(scratch))
+        options = argparse.Namespace(saccade=SACCADE, threads=2, tune_cache=pathlib.Path(scratch), isa_environment={})
+        server = start_saccade(options, "saccade", "saccade", model, "auto", pathlib.Path(scratch))
         try:
             first_s = server.wait(image)
             for _ in range(SERVED):
