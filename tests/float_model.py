@@ -12,13 +12,14 @@ import pathlib
 import shutil
 import sys
 
+from onnx_writer import FLOAT, field
+
 DEFAULT_MODEL = pathlib.Path(__file__).resolve().parents[1] / "models" / "efficientnet-lite0"
 
 # Fields of onnx.proto: ModelProto.graph, GraphProto.node and .initializer, NodeProto, TensorProto.
 MODEL_GRAPH, GRAPH_NODE, GRAPH_INITIALIZER = 7, 1, 5
 NODE_INPUT, NODE_OUTPUT, NODE_TYPE = 1, 2, 4
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW = 1, 2, 8, 9
-FLOAT = 1
 CODES = {FLOAT: "f", 2: "B", 3: "b", 6: "i"}  # TensorProto.DataType to array's
 
 
@@ -45,21 +46,6 @@ def fields(data):
             value, at = data[at : at + size], at + size
         found.append((tag >> 3, value))
     return found
-
-
-def number(value):
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(key, value):
-    if isinstance(value, int):
-        return number(key << 3) + number(value)
-    return number(key << 3 | 2) + number(len(value)) + value
 
 
 class Node:

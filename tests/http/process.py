@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -136,6 +137,38 @@ class Answer:
 def fetch(connection, method, path, body=None, headers=None, **options):
     connection.request(method, path, body, headers or {}, **options)
     return Answer(connection.getresponse())
+
+
+class Clients:
+    """with Clients(server, 4) as clients: ...
+
+    n clients that ask for the cat's classes again and again meanwhile, each on a connection of its own. answers is what
+    note() keeps of each, as they come; failures what clients ended with instead.
+    """
+
+    def __init__(self, server, n, query="", note=lambda answer: answer.status):
+        self.server, self.query, self.note = server, query, note
+        self.answers, self.failures, self.stop = [], [], threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(n)]
+
+    def ask(self):
+        try:
+            with self.server.connect() as connection:
+                while not self.stop.is_set():
+                    answer = fetch(connection, "POST", "/v1/classify" + self.query, CAT, {"Content-Type": "image/jpeg"})
+                    self.answers.append(self.note(answer))
+        except Exception as error:
+            self.failures.append(error)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
 
 
 def multipart(*files, boundary="cut"):

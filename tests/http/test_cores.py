@@ -1,9 +1,8 @@
 """What the server makes of cores that come and go, and of the memory that it may take."""
 import os
-import threading
 import unittest
 
-from process import CAT, Server, wait_until
+from process import Clients, Server, wait_until
 
 
 def set_affinity(server, cpus):
@@ -21,33 +20,17 @@ class Cores(unittest.TestCase):
         if len(cpus) < 2:
             self.skipTest("a single CPU")
         with Server("--elastic", "off") as server:
-            stop, statuses = threading.Event(), []
-
-            def client():
-                with server.connect() as connection:
-                    while not stop.is_set():
-                        connection.request("POST", "/v1/classify", CAT, {"Content-Type": "image/jpeg"})
-                        answer = connection.getresponse()
-                        answer.read()
-                        statuses.append(answer.status)
-
-            threads = [threading.Thread(target=client) for _ in range(6)]
-            for thread in threads:
-                thread.start()
-            try:
+            with Clients(server, 6) as clients:
                 set_affinity(server, {min(cpus)})
                 wait_until(lambda: self.used(server) == [1], "one core")
-                n = len(statuses)
-                wait_until(lambda: len(statuses) > n + 10, "answers on one core")
+                n = len(clients.answers)
+                wait_until(lambda: len(clients.answers) > n + 10, "answers on one core")
                 set_affinity(server, cpus)
                 wait_until(lambda: self.used(server)[1:] == [len(cpus)], "all cores again")
-                n = len(statuses)
-                wait_until(lambda: len(statuses) > n + 10, "answers on all cores")
-            finally:
-                stop.set()
-                for thread in threads:
-                    thread.join()
-            self.assertEqual(set(statuses), {200})
+                n = len(clients.answers)
+                wait_until(lambda: len(clients.answers) > n + 10, "answers on all cores")
+            self.assertEqual(clients.failures, [])
+            self.assertEqual(set(clients.answers), {200})
 
     def test_a_number_that_was_asked_for_stays(self):
         with Server("--threads", "1") as server:

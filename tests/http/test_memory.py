@@ -3,12 +3,15 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 
-from onnx_writer import classifier
-from process import BOUND_S, Server, wait_until
+from process import BOUND_S, ROOT, Server, wait_until
+
+sys.path.insert(0, str(ROOT / "tests"))
+from onnx_writer import classifier  # noqa: E402
 
 SACCADE = os.environ["SACCADE"]
 MIB = 1 << 20

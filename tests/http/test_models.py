@@ -4,13 +4,16 @@ import os
 import pathlib
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import unittest
 
 from contract import Contract
-from onnx_writer import classifier
-from process import BOUND_S, CAT, ROOT, Server, fetch, wait_until
+from process import BOUND_S, CAT, ROOT, Clients, Server, wait_until
+
+sys.path.insert(0, str(ROOT / "tests"))
+from onnx_writer import classifier  # noqa: E402
 
 CONTRACT = Contract(ROOT / "proto" / "openapi.json")
 MIB = 1 << 20
@@ -63,39 +66,24 @@ class BySignal(Reloading):
     def test_under_load_no_request_fails_and_each_is_answered_by_one_model(self):
         directory = self.write(classes=CLASSES[0])
         with Server("--model", str(directory), "--max-batch", "4") as server:
-            answers, failures, stop = [], [], threading.Event()
-
-            def client():
-                try:
-                    with server.connect() as connection:
-                        while not stop.is_set():
-                            answer = fetch(connection, "POST", "/v1/classify?top_k=1000", CAT)
-                            model = answer.json()["model"]["version"] if answer.status == 200 else None
-                            answers.append((answer.status, model, len(answer.json()["results"][0]["predictions"])))
-                except Exception as error:
-                    failures.append(error)
+            def model_and_size(answer):
+                content = answer.json() if answer.status == 200 else None
+                return answer.status, content and (content["model"]["version"], len(content["results"][0]["predictions"]))
 
             versions = {self.entry(server)["version"]: CLASSES[0]}
-            threads = [threading.Thread(target=client) for _ in range(8)]
-            for thread in threads:
-                thread.start()
-            try:
+            with Clients(server, 8, "?top_k=1000", model_and_size) as clients:
                 for turn in range(1, 21):
                     self.write(classes=CLASSES[turn % 2])
                     self.hang_up(server)
                     entry = self.entry(server)
                     self.assertEqual((entry["n_classes"], entry["generation"]), (CLASSES[turn % 2], turn + 1))
                     versions[entry["version"]] = entry["n_classes"]
-                    n = len(answers)
-                    wait_until(lambda: len(answers) >= n + 8 or failures, "answers of the new model")
-            finally:
-                stop.set()
-                for thread in threads:
-                    thread.join()
-            self.assertEqual(failures, [])
-            self.assertEqual({status for status, _, _ in answers}, {200})
+                    n = len(clients.answers)
+                    wait_until(lambda: len(clients.answers) >= n + 8 or clients.failures, "answers of the new model")
+            self.assertEqual(clients.failures, [])
+            self.assertEqual({status for status, _ in clients.answers}, {200})
             self.assertEqual(len(versions), 2)
-            self.assertEqual({(version, n) for _, version, n in answers}, set(versions.items()))
+            self.assertEqual({model for _, model in clients.answers}, set(versions.items()))
             self.assertEqual(self.loads(server, "ok"), 20)
 
     def test_a_request_ends_on_the_model_that_it_began_with(self):

@@ -5,7 +5,7 @@ import tempfile
 import threading
 import unittest
 
-from process import CAT, Server, wait_until
+from process import Clients, Server, wait_until
 
 
 def logits(answer):
@@ -41,27 +41,11 @@ class Tuning(unittest.TestCase):
 
     def test_answers_go_on_while_plans_are_replaced(self):
         with tempfile.TemporaryDirectory() as cache, Server("--tune", "fast", "--tune-cache", cache, "--max-batch", "4") as server:
-            statuses, stop = [], threading.Event()
-
-            def client():
-                with server.connect() as connection:
-                    while not stop.is_set():
-                        connection.request("POST", "/v1/classify", CAT, {"Content-Type": "image/jpeg"})
-                        answer = connection.getresponse()
-                        answer.read()
-                        statuses.append(answer.status)
-
-            threads = [threading.Thread(target=client) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            try:
+            with Clients(server, 4) as clients:
                 wait_until(lambda: self.events(server, "measured"), "the end of measuring")
-            finally:
-                stop.set()
-                for thread in threads:
-                    thread.join()
             self.assertEqual(len(self.events(server, "tuned")), 1)
-            self.assertEqual(set(statuses), {200})
+            self.assertEqual(clients.failures, [])
+            self.assertEqual(set(clients.answers), {200})
 
 
 class Deterministic(unittest.TestCase):
