@@ -11,6 +11,7 @@
 #include "cli/top/http_reply.h"
 #include "cli/top/report.h"
 #include "cli/top/url.h"
+#include "tests/suite.h"
 
 static struct exposition *parse(const char *text) {
         struct exposition *exposition = NULL;
@@ -411,10 +412,7 @@ START_TEST(answers_that_are_none_are_refused) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("top");
         TCase *tests = tcase_create("top");
-        SRunner *runner;
-        int n_failed;
 
         tcase_add_test(tests, metrics_are_taken_apart);
         tcase_add_test(tests, what_is_malformed_is_named_with_its_line);
@@ -431,10 +429,5 @@ int main(void) {
         tcase_add_test(tests, answers_end_by_length_by_chunk_or_with_the_connection);
         tcase_add_test(tests, a_redirect_says_where_to);
         tcase_add_test(tests, answers_that_are_none_are_refused);
-        suite_add_tcase(suite, tests);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_SILENT); /* The TAP goes to stdout, where nothing else may stand. */
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed > 0;
+        return suite_run_as("top", tests);
 }

@@ -10,6 +10,7 @@
 #include "base/macros.h"
 #include "engine/native/bytes.h"
 #include "operands.h"
+#include "tests/suite.h"
 
 #define RANDOM_CASES 150
 
@@ -122,17 +123,10 @@ START_TEST(depthwise) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("depthwise");
         TCase *tcase = tcase_create("depthwise");
-        SRunner *runner = srunner_create(suite);
-        int failed;
 
         printf("# %s\n", bytes_supported() ? bytes_isa() : "this CPU has no code for bytes, skipped");
         tcase_set_timeout(tcase, 120);
         tcase_add_loop_test(tcase, depthwise, 0, RANDOM_CASES);
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed > 0;
+        return suite_run_as("depthwise", tcase);
 }

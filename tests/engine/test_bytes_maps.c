@@ -11,6 +11,7 @@
 #include "engine/native/bytes.h"
 #include "engine/native/bytes_internal.h"
 #include "operands.h"
+#include "tests/suite.h"
 
 #define RANDOM_CASES 80
 
@@ -391,10 +392,7 @@ START_TEST(dequantise) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("bytes maps");
         TCase *tcase = tcase_create("bytes maps");
-        SRunner *runner = srunner_create(suite);
-        int failed;
 
         printf("# %s\n", bytes_supported() ? bytes_isa() : "this CPU has no code for bytes, skipped");
         tcase_set_timeout(tcase, 120);
@@ -409,9 +407,5 @@ int main(void) {
                 tcase_add_loop_test(tcase, quantise, 0, RANDOM_CASES);
                 tcase_add_loop_test(tcase, dequantise, 0, RANDOM_CASES);
         }
-        suite_add_tcase(suite, tcase);
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed > 0;
+        return suite_run_as("bytes maps", tcase);
 }

@@ -13,6 +13,7 @@
 #include "engine/location.h"
 #include "engine/model.h"
 #include "models/embedded.h"
+#include "tests/suite.h"
 
 static int parse(struct golden **ret_golden, const char *text, struct error *error) {
         struct blob blob = blob_borrow(text, strlen(text));
@@ -255,10 +256,7 @@ START_TEST(golden_answers_are_compared) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("golden");
         TCase *tests = tcase_create("golden");
-        SRunner *runner;
-        int n_failed;
 
         tcase_add_test(tests, golden_file_is_read);
         tcase_add_test(tests, golden_file_that_is_wrong_is_refused);
@@ -267,10 +265,5 @@ int main(void) {
         tcase_add_test(tests, golden_images_lie_in_the_directory);
         tcase_add_test(tests, golden_file_may_be_missing);
         tcase_add_test(tests, golden_answers_are_compared);
-        suite_add_tcase(suite, tests);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_SILENT);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed > 0;
+        return suite_run_as("golden", tests);
 }

@@ -6,6 +6,7 @@
 #include "quantize/agreement.h"
 #include "quantize/estimator.h"
 #include "quantize/qdq.h"
+#include "tests/suite.h"
 
 /* Bins as wide as 1: bin i holds what lies in [i, i + 1). */
 static struct histogram *histogram_of_units(void) {
@@ -127,10 +128,7 @@ START_TEST(agreement_counts_best_classes_and_labels_where_there_are_some) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("quantize");
         TCase *tcase = tcase_create("all");
-        SRunner *runner;
-        int n_failed;
 
         tcase_add_test(tcase, histogram_counts_what_lies_in_each_bin);
         tcase_add_test(tcase, minmax_is_all_and_has_zero_in_it);
@@ -140,10 +138,5 @@ int main(void) {
         tcase_add_test(tcase, entropy_keeps_what_is_even_whatever_stands_at_zero);
         tcase_add_test(tcase, rounding_has_zero_exactly_and_respects_a_bound);
         tcase_add_test(tcase, agreement_counts_best_classes_and_labels_where_there_are_some);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? 0 : 1;
+        return suite_run_as("quantize", tcase);
 }

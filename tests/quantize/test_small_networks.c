@@ -13,6 +13,7 @@
 #include "quantize/quantize.h"
 #include "quantize/runner.h"
 #include "tests/quantize/graph_maker.h"
+#include "tests/suite.h"
 
 #define SIDE       16u
 #define CHANNELS   8u
@@ -301,10 +302,7 @@ START_TEST(layers_are_kept_until_the_budget_is_met) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("small networks");
         TCase *tcase = tcase_create("all");
-        SRunner *runner;
-        int n_failed;
 
         pictures_make();
         tcase_set_timeout(tcase, 120);
@@ -313,10 +311,5 @@ int main(void) {
         tcase_add_test(tcase, badly_scaled_depthwise_channels_gain_and_auto_finds_out);
         tcase_add_test(tcase, keeping_a_layer_beside_one_that_is_kept_costs_less);
         tcase_add_test(tcase, layers_are_kept_until_the_budget_is_met);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? 0 : 1;
+        return suite_run_as("small networks", tcase);
 }

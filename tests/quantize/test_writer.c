@@ -7,6 +7,7 @@
 #include "engine/onnx_reader.h"
 #include "engine/onnx_writer.h"
 #include "tests/quantize/graph_maker.h"
+#include "tests/suite.h"
 
 static const int64_t DIMS[] = {-1, 3, 8, 8};
 
@@ -179,19 +180,11 @@ START_TEST(what_changed_its_meaning_is_refused_by_name) {
 END_TEST
 
 int main(void) {
-        Suite *suite = suite_create("onnx_writer");
         TCase *tcase = tcase_create("all");
-        SRunner *runner;
-        int n_failed;
 
         tcase_add_test(tcase, a_graph_is_read_as_it_was_written_and_written_the_same_again);
         tcase_add_test(tcase, nodes_and_values_of_one_name_are_told_apart);
         tcase_add_test(tcase, attributes_of_an_older_operator_set_become_inputs);
         tcase_add_test(tcase, what_changed_its_meaning_is_refused_by_name);
-        suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed == 0 ? 0 : 1;
+        return suite_run_as("onnx_writer", tcase);
 }

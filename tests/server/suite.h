@@ -7,19 +7,11 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "tests/suite.h"
 
 /* Runs the tests of one case; the exit status of the program. */
 static inline int suite_run(TCase *tests) {
-        Suite *suite = suite_create("server");
-        SRunner *runner;
-        int n_failed;
-
-        suite_add_tcase(suite, tests);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_SILENT); /* The TAP goes to stdout, where nothing else may stand. */
-        n_failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return n_failed > 0;
+        return suite_run_as("server", tests);
 }
 
 #define ck_assert_contains(text, part)                                                                      \
